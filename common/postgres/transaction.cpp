@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/postgres/transaction.h"
+
+#include <pqxx/pqxx>
+#include <cstdlib>
+#include <mutex>
+#include <set>
+
+#include "common/postgres/database.h"
+
+namespace millrace::postgres {
+namespace {
+
+const pqxx::result& ResultOf(const void* result) { return *static_cast<const pqxx::result*>(result); }
+
+std::string HexBytes(std::string_view value) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out = "\\x";
+  out.reserve(2 + value.size() * 2);
+  for (unsigned char c : value) {
+    out += kHex[c >> 4];
+    out += kHex[c & 15];
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string ArrayLiteral(const std::vector<std::string>& values) {
+  std::string out = "{";
+  for (const std::string& value : values) {
+    if (out.size() > 1) out += ',';
+    out += '"';
+    for (char c : value) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + '}';
+}
+
+Params& Params::Text(std::string_view value) {
+  values_.emplace_back(std::string(value));
+  return *this;
+}
+Params& Params::Null() {
+  values_.emplace_back(std::nullopt);
+  return *this;
+}
+Params& Params::Int(int64_t value) { return Text(std::to_string(value)); }
+Params& Params::Bool(bool value) { return Text(value ? "t" : "f"); }
+Params& Params::Bytes(std::string_view value) { return Text(HexBytes(value)); }
+Params& Params::Id(const Uuid& id) { return id.IsNil() ? Null() : Text(id.Hex()); }
+Params& Params::At(Time time) { return Text(FormatTime(time)); }
+Params& Params::OptionalAt(std::optional<Time> time) { return time ? At(*time) : Null(); }
+Params& Params::Texts(const std::vector<std::string>& values) { return Text(ArrayLiteral(values)); }
+Params& Params::Ints(const std::vector<int64_t>& values) {
+  std::string out = "{";
+  for (int64_t value : values) {
+    if (out.size() > 1) out += ',';
+    out += std::to_string(value);
+  }
+  return Text(out + '}');
+}
+Params& Params::BytesArray(const std::vector<std::string>& values) {
+  std::vector<std::string> texts;
+  texts.reserve(values.size());
+  for (const std::string& value : values) texts.push_back(HexBytes(value));
+  return Texts(texts);
+}
+Params& Params::Ids(const std::vector<Uuid>& ids) {
+  std::string out = "{";
+  for (const Uuid& id : ids) {
+    if (out.size() > 1) out += ',';
+    out += id.IsNil() ? "NULL" : id.Hex();
+  }
+  return Text(out + '}');
+}
+Params& Params::Times(const std::vector<Time>& times) {
+  std::vector<std::string> texts;
+  texts.reserve(times.size());
+  for (Time time : times) texts.push_back(FormatTime(time));
+  return Texts(texts);
+}
+
+std::string_view Row::View(int column) const {
+  pqxx::field field = ResultOf(result_)[static_cast<pqxx::result::size_type>(row_)][column];
+  return field.is_null() ? std::string_view() : std::string_view(field.c_str(), field.size());
+}
+bool Row::IsNull(int column) const {
+  return ResultOf(result_)[static_cast<pqxx::result::size_type>(row_)][column].is_null();
+}
+std::string Row::Text(int column) const { return std::string(View(column)); }
+int64_t Row::Int(int column) const { return std::strtoll(std::string(View(column)).c_str(), nullptr, 10); }
+bool Row::Bool(int column) const { return View(column) == "t"; }
+std::string Row::Bytes(int column) const {
+  std::string_view text = View(column);
+  std::string out;
+  if (text.substr(0, 2) != "\\x") return out;
+  auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  out.reserve(text.size() / 2);
+  for (size_t i = 2; i + 1 < text.size(); i += 2) out += static_cast<char>(digit(text[i]) << 4 | digit(text[i + 1]));
+  return out;
+}
+Uuid Row::Id(int column) const { return Uuid::FromHex(View(column)); }
+Time Row::At(int column) const { return FromMicros(Int(column)); }
+std::optional<Time> Row::OptionalAt(int column) const {
+  return IsNull(column) ? std::nullopt : std::optional<Time>(At(column));
+}
+
+Rows::Rows(std::shared_ptr<const void> result)
+    : result_(std::move(result)),
+      size_(static_cast<size_t>(ResultOf(result_.get()).size())),
+      affected_(static_cast<size_t>(ResultOf(result_.get()).affected_rows())) {}
+
+namespace {
+
+struct Connection {
+  std::unique_ptr<pqxx::connection> link;
+  std::set<std::string> prepared;
+};
+
+// pqxx 6.4 drops the code of some errors that it has a class for.
+std::string SqlStateOf(const pqxx::sql_error& e) {
+  if (!e.sqlstate().empty()) return e.sqlstate();
+  if (dynamic_cast<const pqxx::serialization_failure*>(&e)) return "40001";
+  if (dynamic_cast<const pqxx::deadlock_detected*>(&e)) return "40P01";
+  if (dynamic_cast<const pqxx::unique_violation*>(&e)) return "23505";
+  if (dynamic_cast<const pqxx::check_violation*>(&e)) return "23514";
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&e)) return "42501";
+  return {};
+}
+
+// Turns pqxx's exceptions into ours; both may be thrown by any call.
+template <class F>
+auto Guarded(F work) {
+  try {
+    return work();
+  } catch (const pqxx::broken_connection& e) {
+    throw ConnectionLost(e.what());
+  } catch (const pqxx::in_doubt_error& e) {
+    throw ConnectionLost(e.what());
+  } catch (const pqxx::sql_error& e) {
+    // Class 57P: the server is going down or has ended this session.
+    if (e.sqlstate().starts_with("57P") || e.sqlstate().starts_with("08")) throw ConnectionLost(e.what());
+    throw SqlError(e.what(), SqlStateOf(e));
+  }
+}
+
+class PqxxTransaction : public Transaction {
+ public:
+  PqxxTransaction(Connection& connection, pqxx::transaction_base& transaction)
+      : connection_(connection), transaction_(transaction) {}
+
+  Rows Execute(const Statement& statement, const Params& params) override {
+    return Guarded([&] {
+      if (!connection_.prepared.contains(statement.name)) {
+        connection_.link->prepare(statement.name, statement.sql);
+        connection_.prepared.insert(statement.name);
+      }
+      std::vector<const char*> values;
+      values.reserve(params.values().size());
+      for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
+      auto result = std::make_shared<pqxx::result>(
+          transaction_.exec_prepared(statement.name, pqxx::prepare::make_dynamic_params(values)));
+      return Rows(std::move(result));
+    });
+  }
+
+  Rows ExecuteText(const std::string& sql) override {
+    return Guarded([&] { return Rows(std::make_shared<pqxx::result>(transaction_.exec(sql))); });
+  }
+
+ private:
+  Connection& connection_;
+  pqxx::transaction_base& transaction_;
+};
+
+}  // namespace
+
+struct Database::Connections {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Connection>> idle;
+};
+
+Database::Database(DatabaseOptions options)
+    : options_(std::move(options)), connections_(std::make_unique<Connections>()), pool_(options_.connections, "postgres") {}
+
+Database::~Database() = default;
+
+namespace {
+
+std::unique_ptr<Connection> Connect(const DatabaseOptions& options) {
+  return Guarded([&] {
+    auto connection = std::make_unique<Connection>();
+    connection->link = std::make_unique<pqxx::connection>(options.url);
+    pqxx::nontransaction session(*connection->link);
+    std::string setup = "SET statement_timeout = " + std::to_string(options.statement_timeout_ms);
+    setup += "; SET client_min_messages = warning";
+    if (!options.role.empty()) setup += "; SET ROLE " + session.quote_name(options.role);
+    if (!options.schema.empty()) setup += "; SET search_path = " + session.quote_name(options.schema);
+    session.exec(setup);
+    return connection;
+  });
+}
+
+}  // namespace
+
+void Database::RunThrowing(const std::function<void(Transaction&)>& work) {
+  std::unique_ptr<Connection> connection;
+  {
+    std::lock_guard lock(connections_->mutex);
+    if (!connections_->idle.empty()) {
+      connection = std::move(connections_->idle.back());
+      connections_->idle.pop_back();
+    }
+  }
+  if (!connection) connection = Connect(options_);
+  try {
+    Guarded([&] {
+      pqxx::work transaction(*connection->link);
+      PqxxTransaction wrapped(*connection, transaction);
+      work(wrapped);
+      try {
+        transaction.commit();
+      } catch (const pqxx::broken_connection& e) {
+        throw ConnectionLost(e.what(), true);
+      } catch (const pqxx::in_doubt_error& e) {
+        throw ConnectionLost(e.what(), true);
+      }
+    });
+  } catch (const ConnectionLost&) {
+    throw;  // the connection goes with it
+  } catch (...) {
+    std::lock_guard lock(connections_->mutex);
+    connections_->idle.push_back(std::move(connection));
+    throw;
+  }
+  std::lock_guard lock(connections_->mutex);
+  connections_->idle.push_back(std::move(connection));
+}
+
+Result<void> Database::RunHere(const std::function<void(Transaction&)>& work) {
+  constexpr int kAttempts = 3;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      RunThrowing(work);
+      return {};
+    } catch (const SqlError& e) {
+      if (e.Transient() && e.sqlstate() != "23505" && attempt < kAttempts) continue;
+      return Fail(Error::Internal(e.sqlstate() + " " + e.what()));
+    } catch (const ConnectionLost& e) {
+      // A connection that died while it idled shows at its first statement; before COMMIT a fresh one may run it again.
+      if (!e.in_commit() && attempt < kAttempts) continue;
+      Error error(ErrorCode::kUnavailable);
+      error.cause = e.what();
+      return Fail(std::move(error));
+    } catch (const std::exception& e) {
+      return Fail(Error::Internal(e.what()));
+    }
+  }
+}
+
+Task<Result<Rows>> Database::Query(const Statement& statement, Params params) {
+  std::function<Result<Rows>()> body = [this, statement, params = std::move(params)]() -> Result<Rows> {
+    std::unique_ptr<Connection> connection;
+    // A connection that the server closed while it idled is found out by its first statement; try the next, then a fresh one.
+    while (true) {
+      {
+        std::lock_guard lock(connections_->mutex);
+        connection = nullptr;
+        if (!connections_->idle.empty()) {
+          connection = std::move(connections_->idle.back());
+          connections_->idle.pop_back();
+        }
+      }
+      bool pooled = connection != nullptr;
+      try {
+        if (!connection) connection = Connect(options_);
+        std::optional<Rows> rows;
+        {
+          pqxx::nontransaction session(*connection->link);
+          PqxxTransaction wrapped(*connection, session);
+          rows = wrapped.Execute(statement, params);
+        }
+        std::lock_guard lock(connections_->mutex);
+        connections_->idle.push_back(std::move(connection));
+        return *rows;
+      } catch (const ConnectionLost& e) {
+        if (pooled) continue;
+        Error error(ErrorCode::kUnavailable);
+        error.cause = e.what();
+        return Fail(std::move(error));
+      } catch (const SqlError& e) {
+        std::lock_guard lock(connections_->mutex);
+        connections_->idle.push_back(std::move(connection));
+        return Fail(Error::Internal(e.sqlstate() + " " + e.what()));
+      }
+    }
+  };
+  Result<Rows> result = co_await RunOn(pool_, std::move(body));
+  co_return std::move(result);
+}
+
+}  // namespace millrace::postgres
