@@ -48,6 +48,10 @@ constexpr Statement kPosition = {
     "INSERT INTO position (source, seq) VALUES ($1, $2) "
     "ON CONFLICT (source) DO UPDATE SET seq = excluded.seq WHERE position.seq < excluded.seq"};
 
+constexpr Statement kPark = {
+    "writer_park",
+    "INSERT INTO parked_event (source, seq, aggregate, cause) VALUES ($1, $2, $3, $4) ON CONFLICT (source, seq) DO NOTHING"};
+
 // A kept outcome: one letter, then the response's bytes, or the error.
 std::string Pack(const Result<std::string>& outcome) {
   if (outcome) return "R" + *outcome;
@@ -324,6 +328,9 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
       tx.Execute(kTasks, Params().Ids(ids).Texts(kinds).Ids(subjects).Times(due).BytesArray(payloads));
     }
     for (const auto& [source, seq] : set->positions) tx.Execute(kPosition, Params().Text(source).Int(seq));
+    for (const ParkedEvent& event : set->parked) {
+      tx.Execute(kPark, Params().Text(event.source).Int(event.seq).Text(event.aggregate).Text(event.cause));
+    }
     CrashPoint("writer.before_commit");
   });
   CrashPoint("writer.after_commit");

@@ -38,6 +38,14 @@ struct EndedTask {
   int64_t fence = 0;
 };
 
+// An event that could not be applied; later ones of its aggregate are parked behind it.
+struct ParkedEvent {
+  std::string source;
+  int64_t seq = 0;
+  std::string aggregate;
+  std::string cause;
+};
+
 // The part of a working set that every service has. A service derives its own with the rows that its commands decide on.
 struct WorkingSet {
   Time now;  // business time, the same for the whole batch
@@ -46,6 +54,7 @@ struct WorkingSet {
   std::vector<EndedTask> ended_tasks;
   std::vector<Uuid> cancelled_tasks;             // no fence: a timer that is not wanted any more
   std::vector<std::pair<std::string, int64_t>> positions;  // source, seq
+  std::vector<ParkedEvent> parked;
 };
 
 // Who commands, and under which key. An empty key: not kept (tasks, events, whose own rows make them idempotent).

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/tasks/tasks.h"
+
+#include "common/base/limits.h"
+
+namespace millrace::tasks {
+
+using postgres::Params;
+using postgres::Row;
+using postgres::Rows;
+using postgres::Statement;
+using postgres::Transaction;
+
+namespace {
+
+// RETURNING gives rows in any order; timers must run in theirs.
+#define MILLRACE_CLAIM(rows)                                                                                               \
+  "WITH claimed AS (" rows "), moved AS ("                                                                                 \
+  "UPDATE task t SET fence = fence + 1, attempts = attempts + 1, "                                                         \
+  "due_at = runtime.now() + make_interval(secs => least(300, 5 * power(2, least(attempts, 6)))) "                          \
+  "FROM claimed c WHERE t.id = c.id RETURNING t.id, kind, subject, fence, attempts, payload, c.due_at AS was_due) "        \
+  "SELECT id, kind, subject, fence, attempts, payload FROM moved ORDER BY was_due, id"
+constexpr Statement kClaimDue = {
+    "task_claim_due",
+    MILLRACE_CLAIM("SELECT id, due_at FROM task WHERE due_at <= runtime.now() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED")};
+constexpr Statement kClaimOne = {"task_claim_one",
+                                 MILLRACE_CLAIM("SELECT id, due_at FROM task WHERE id = $1 FOR UPDATE SKIP LOCKED")};
+#undef MILLRACE_CLAIM
+// After a failure: sooner than the lease, later with each attempt.
+constexpr Statement kRetry = {
+    "task_retry",
+    "UPDATE task SET due_at = runtime.now() + make_interval(secs => least(300, 0.5 * power(2, least(attempts, 10)))) "
+    "WHERE id = $1 AND fence = $2"};
+constexpr Statement kNextDue = {"task_next_due", "SELECT runtime.micros(min(due_at)) FROM task"};
+
+std::vector<DueTask> Read(const Rows& rows) {
+  std::vector<DueTask> tasks;
+  for (Row row : rows) {
+    tasks.push_back({row.Id(0), row.Text(1), row.Id(2), row.Int(3), static_cast<int>(row.Int(4)), row.Bytes(5)});
+  }
+  return tasks;
+}
+
+}  // namespace
+
+Runner::Runner(Executor executor, postgres::Database& worker) : executor_(executor), worker_(worker), wakeup_(executor) {}
+
+void Runner::Handle(std::string kind, Handler handler) { handlers_[std::move(kind)] = std::move(handler); }
+
+void Runner::Start() { Spawn(executor_, Run(), "tasks"); }
+
+void Runner::Stop() {
+  stopped_ = true;
+  wakeup_.Signal();
+}
+
+Task<Result<std::optional<Time>>> Runner::NextDue() {
+  Params params;
+  Result<Rows> rows = co_await worker_.Query(kNextDue, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return (*rows)[0].OptionalAt(0);
+}
+
+Task<void> Runner::RunOne(DueTask task) {
+  auto handler = handlers_.find(task.kind);
+  if (handler == handlers_.end()) co_return;  // a newer program's task: left to its lease
+  Uuid id = task.id;
+  int64_t fence = task.fence;
+  Result<void> done = co_await handler->second(std::move(task));
+  if (done) co_return;
+  auto retry = [id, fence](Transaction& tx) {
+    Params params;
+    params.Id(id).Int(fence);
+    return tx.Execute(kRetry, params).affected();
+  };
+  Result<size_t> moved = co_await worker_.Run(retry);
+  (void)moved;  // without it the lease decides
+}
+
+Task<Result<int>> Runner::FireDue() {
+  int fired = 0;
+  while (true) {
+    auto claim = [](Transaction& tx) {
+      Params params;
+      params.Int(limits::kTasksPerPoll);
+      return Read(tx.Execute(kClaimDue, params));
+    };
+    Result<std::vector<DueTask>> claimed = co_await worker_.Run(claim);
+    if (!claimed) co_return std::unexpected<Error>(std::move(claimed).error());
+    if (claimed->empty()) co_return fired;
+    for (DueTask& task : *claimed) {
+      ++fired;
+      co_await RunOne(std::move(task));
+    }
+  }
+}
+
+Task<Result<void>> Runner::RunNow(Uuid id) {
+  auto claim = [id](Transaction& tx) {
+    Params params;
+    params.Id(id);
+    return Read(tx.Execute(kClaimOne, params));
+  };
+  Result<std::vector<DueTask>> claimed = co_await worker_.Run(claim);
+  if (!claimed) co_return std::unexpected<Error>(std::move(claimed).error());
+  for (DueTask& task : *claimed) co_await RunOne(std::move(task));
+  co_return Result<void>();
+}
+
+Task<void> Runner::Run() {
+  while (!stopped_) {
+    Result<int> fired = co_await FireDue();
+    (void)fired;  // what failed is tried again at the next poll
+    co_await wakeup_.Wait(std::chrono::milliseconds(500));
+  }
+}
+
+}  // namespace millrace::tasks

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Due work: timers, saga steps, retries. Rows are made by commands (postgres::NewTask) and ended by commands (EndedTask).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common/postgres/database.h"
+#include "common/postgres/writer.h"
+
+namespace millrace::tasks {
+
+// A claimed task. The handler's last command ends it with `fence`; a handler that returns without that is run again later.
+struct DueTask {
+  Uuid id;
+  std::string kind;
+  Uuid subject;
+  int64_t fence = 0;
+  int attempts = 0;  // this one included
+  std::string payload;
+
+  postgres::EndedTask Ended() const { return {id, fence}; }
+};
+
+using Handler = std::function<Task<Result<void>>(DueTask)>;
+
+// Runs due tasks. A claim moves the row's due time ahead by a lease and raises its fence, so a task whose claimant died comes up
+// again by itself, and a claimant that slept through its lease can end nothing. Times are business time.
+class Runner {
+ public:
+  Runner(Executor executor, postgres::Database& worker);
+  void Handle(std::string kind, Handler handler);
+  void Start();
+  void Stop();
+  void Signal() { wakeup_.Signal(); }
+
+  // When the earliest task is due.
+  Task<Result<std::optional<Time>>> NextDue();
+  // Runs every task that is due now, and returns when they have come to an end; the number run.
+  Task<Result<int>> FireDue();
+  // Claims and runs one task now, due or not: the fast path of a saga step whose row was just committed.
+  Task<Result<void>> RunNow(Uuid id);
+
+ private:
+  Task<void> Run();
+  Task<void> RunOne(DueTask task);
+  Executor executor_;
+  postgres::Database& worker_;
+  std::map<std::string, Handler> handlers_;
+  Wakeup wakeup_;
+  bool stopped_ = false;
+};
+
+}  // namespace millrace::tasks
