@@ -10,7 +10,14 @@
 namespace millrace::postgres {
 
 CommandHeader CommandHeader::Of(const CallContext& context, std::string_view method) {
-  return {context.organization, std::string(method), context.idempotency_key, context.fingerprint, context.traceparent};
+  CommandHeader header;
+  header.organization = context.organization;
+  header.method = method;
+  header.key = context.validate_only ? std::string() : context.idempotency_key;
+  header.fingerprint = context.fingerprint;
+  header.traceparent = context.traceparent;
+  header.validate_only = context.validate_only;
+  return header;
 }
 
 namespace detail {
@@ -118,6 +125,9 @@ bool Kept(const Result<std::string>& outcome) {
 // Another claimant took the task that a command wanted to end.
 struct FenceLost {};
 
+// A validate_only command has decided: everything goes back.
+struct RolledBack {};
+
 }  // namespace
 
 WriterCore::WriterCore(Executor executor, Database& database, Batch batch)
@@ -147,6 +157,8 @@ Task<void> WriterCore::Drain() {
   while (!queue_.empty()) {
     auto slots = std::make_shared<std::vector<std::shared_ptr<Slot>>>();
     while (!queue_.empty() && slots->size() < limits::kBatchCommands) {
+      // A check only is a batch of its own, since the batch is rolled back.
+      if (!slots->empty() && (queue_.front()->header.validate_only || slots->front()->header.validate_only)) break;
       slots->push_back(std::move(queue_.front()));
       queue_.pop_front();
     }
@@ -185,6 +197,8 @@ void WriterCore::RunBatch(std::vector<std::shared_ptr<Slot>>& slots) {
         }
         return;
       }
+    } catch (const RolledBack&) {
+      return;
     } catch (const FenceLost&) {
       if (slots.size() == 1) {
         slots[0]->outcome = std::unexpected<Error>(Error(ErrorCode::kIdempotencyInProgress));
@@ -269,6 +283,7 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
                               : std::unexpected<Error>(std::move(decided).error());
     }
     batch_.save(tx, *set);
+    if (slots.front()->header.validate_only) throw RolledBack();
 
     if (!outcomes.empty()) {
       tx.Execute(kKeep, Params()

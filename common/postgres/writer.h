@@ -64,6 +64,7 @@ struct CommandHeader {
   std::string key;
   std::string fingerprint;
   std::string traceparent;
+  bool validate_only = false;  // decides alone, saves nothing and keeps no outcome
   static CommandHeader Of(const CallContext& context, std::string_view method);
 };
 

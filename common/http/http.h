@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// HTTP/1.1 in the words of this program; Beast stays behind server.cpp and client.cpp.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/async/task.h"
+#include "common/base/result.h"
+
+namespace millrace::http {
+
+// Header fields in order; names compare without case.
+class Fields {
+ public:
+  std::string_view Get(std::string_view name) const;  // the first; empty if there is none
+  bool Has(std::string_view name) const;
+  void Set(std::string_view name, std::string value);
+  const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> all_;
+};
+
+// A request that passed the guard. The fields are those of the header, never of trailers.
+struct Request {
+  std::string method;  // "GET"
+  std::string target;  // as sent: "/v1/bookings?page_size=5"
+  std::string path;    // before "?", still percent-encoded
+  std::string query;   // after "?", still percent-encoded
+  Fields fields;
+  std::string body;
+  std::string peer;  // IP address
+};
+
+// Writes a body whose end is not known, in chunks. False when the client is gone or the server drains.
+class BodyWriter {
+ public:
+  virtual ~BodyWriter() = default;
+  virtual Task<bool> Write(std::string bytes) = 0;
+  virtual bool closed() const = 0;
+};
+
+struct Response {
+  int status = 200;
+  Fields fields;
+  std::string body;
+  // Instead of body: called once the header is out.
+  std::function<Task<void>(std::shared_ptr<BodyWriter>)> stream;
+};
+
+using Handler = std::function<Task<Response>(Request)>;
+
+struct ServerOptions {
+  std::string address = "127.0.0.1";
+  int port = 0;  // 0: any free one
+  // Greatest body of a request, by method and path: routes that take files allow more. The header is known, the body not read yet.
+  std::function<size_t(std::string_view method, std::string_view path)> body_limit;
+  std::chrono::seconds header_timeout{10};
+  std::chrono::seconds body_timeout{30};
+  std::chrono::seconds idle_timeout{75};
+  std::chrono::seconds write_timeout{30};
+  int connections_max = 4096;
+};
+
+// A server on one loop. What the guard refuses (docs: common/http/guard.h) is answered with a problem document, and the connection is
+// closed with nothing after it parsed.
+class Server {
+ public:
+  Server(Executor executor, ServerOptions options, Handler handler);
+  ~Server();
+  // The bound port. Errors: INTERNAL, with a cause that names the address.
+  Result<int> Start();
+  // Stops accepting, lets requests in flight finish (Connection: close) for at most `grace`, closes the rest, ends streams.
+  Task<void> Drain(std::chrono::milliseconds grace);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// One request to http://host:port/target; a connection of its own. Errors: UNAVAILABLE (not sent, or no answer: outcome unknown),
+// DEADLINE_EXCEEDED after `timeout`. The answer's body is at most 64 MiB.
+Task<Result<Response>> Fetch(std::string base_url, Request request, std::chrono::milliseconds timeout);
+// The same on the calling thread, for the command line. With `on_chunk` the body is handed over as it comes; false ends it.
+Result<Response> FetchBlocking(const std::string& base_url, const Request& request, std::chrono::milliseconds timeout,
+                               std::function<bool(std::string_view)> on_chunk = nullptr);
+
+// Percent-decoding; nothing if the text is malformed or decodes to bad UTF-8.
+std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_space);
+std::string PercentEncode(std::string_view text);
+// Decoded pairs in order. Errors: INVALID_QUERY.
+Result<std::vector<std::pair<std::string, std::string>>> ParseQuery(std::string_view query);
+
+// An error as application/problem+json (RFC 9457) in the language, with Content-Language, Request-Id, and where the code asks for
+// them WWW-Authenticate, Retry-After or Allow. `strip` is a pointer prefix that the client does not know: "#/listing".
+Response Problem(const Error& error, Language language, std::string_view request_id, std::string_view strip = {});
+// The language that Accept-Language prefers: zh unless en stands before it.
+Language PreferredLanguage(std::string_view accept_language);
+
+}  // namespace millrace::http

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pages by keyset: newest first, a page is what comes after (is older than) an id.
+#pragma once
+
+#include <string>
+
+#include "common/base/id.h"
+#include "common/base/limits.h"
+
+namespace millrace::rpc {
+
+// Where a page starts, and how long it is.
+struct Page {
+  Uuid after;  // nil: the first page
+  int size = limits::kPageSizeDefault;
+};
+
+// Reads page_size and page_token of a request; `filter` is everything else that the list depends on (the asking organization and the
+// serialized filters): a token is good for that alone. Errors: INVALID_PAGE_TOKEN.
+Result<Page> ReadPage(int page_size, const std::string& page_token, const std::string& filter);
+// The token of the page after `last`.
+std::string NextPageToken(const Uuid& last, const std::string& filter);
+
+}  // namespace millrace::rpc
