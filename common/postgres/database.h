@@ -47,6 +47,8 @@ class Database {
   // The same as Run on the calling thread; throws SqlError and ConnectionLost, and does not repeat. For Writer.
   void RunThrowing(const std::function<void(Transaction&)>& work);
   Result<void> RunHere(const std::function<void(Transaction&)>& work);
+  // One statement outside any transaction, on the calling thread: CREATE DATABASE and the like.
+  Result<void> ExecuteAlone(const std::string& sql);
   ThreadPool& pool() { return pool_; }
 
  private:

@@ -262,6 +262,21 @@ Result<void> Database::RunHere(const std::function<void(Transaction&)>& work) {
   }
 }
 
+Result<void> Database::ExecuteAlone(const std::string& sql) {
+  try {
+    std::unique_ptr<Connection> connection = Connect(options_);
+    pqxx::nontransaction session(*connection->link);
+    PqxxTransaction(*connection, session).ExecuteText(sql);
+    return {};
+  } catch (const ConnectionLost& e) {
+    Error error(ErrorCode::kUnavailable);
+    error.cause = e.what();
+    return Fail(std::move(error));
+  } catch (const std::exception& e) {
+    return Fail(Error::Internal(e.what()));
+  }
+}
+
 Task<Result<Rows>> Database::Query(const Statement& statement, Params params) {
   std::function<Result<Rows>()> body = [this, statement, params = std::move(params)]() -> Result<Rows> {
     std::unique_ptr<Connection> connection;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/runtime/module.h"
+
+#include "common/telemetry/log.h"
+#include "millrace/events/v1/events.pb.h"
+#include "millrace/runtime/v1/runtime.pb.h"
+
+namespace millrace::runtime {
+namespace {
+
+namespace wire = ::millrace::runtime::v1;
+
+postgres::DatabaseOptions Login(const std::string& service, const char* role, const Settings& settings) {
+  postgres::DatabaseOptions options;
+  options.url = settings.Get("database_url");
+  options.schema = service;
+  options.role = service + role;
+  options.connections = 2;
+  return options;
+}
+
+// Reads the log of `source` through its channel, which is looked up late: the other service may not be there yet.
+events::Pull PullFrom(Environment& environment, std::string source, std::string reader) {
+  return [&environment, source, reader](int64_t after, int limit) -> Task<Result<events::v1::ListEventsResponse>> {
+    events::v1::ListEventsRequest request;
+    request.set_after_seq(after);
+    request.set_limit(limit);
+    CallContext context = CallContext::ForService(reader);
+    rpc::Channel& channel = environment.channel(source);
+    Result<events::v1::ListEventsResponse> page = co_await rpc::Call<events::v1::ListEventsResponse>(
+        channel, "millrace.events.v1.EventLog.ListEvents", std::move(context), std::move(request));
+    co_return std::move(page);
+  };
+}
+
+}  // namespace
+
+void WakeupBus::Listen(std::string source, std::function<void(int64_t)> heard) {
+  listeners_.emplace(std::move(source), std::move(heard));
+}
+
+void WakeupBus::Heard(const std::string& source, int64_t seq) {
+  auto [first, last] = listeners_.equal_range(source);
+  for (; first != last; ++first) first->second(seq);
+}
+
+void WakeupBus::Announce(const std::string& source, int64_t seq) {
+  Heard(source, seq);
+  if (forward) forward(source, seq);
+}
+
+ServiceCore::ServiceCore(std::string name, Environment& environment)
+    : name_(std::move(name)),
+      environment_(environment),
+      worker_(Login(name_, "_worker", *environment.settings)),
+      reader_(Login(name_, "_reader", *environment.settings)),
+      service_(name_),
+      log_(name_, worker_),
+      relay_(environment.executor, log_, [this](int64_t head) { environment_.wakeups->Announce(name_, head); }),
+      tasks_(environment.executor, worker_) {}
+
+ServiceCore::~ServiceCore() = default;
+
+void ServiceCore::Consume(std::string source, events::Sink& sink) {
+  Source& entry = sources_[source];
+  entry.sink = &sink;
+  entry.consumer =
+      std::make_unique<events::Consumer>(environment_.executor, source, PullFrom(environment_, source, name_), sink);
+  events::Consumer* consumer = entry.consumer.get();
+  environment_.wakeups->Listen(source, [consumer](int64_t) { consumer->Signal(); });
+}
+
+void ServiceCore::Committed() {
+  relay_.Signal();
+  tasks_.Signal();
+}
+
+void ServiceCore::Start() {
+  service_.On<events::v1::ListEventsRequest, events::v1::ListEventsResponse>(
+      "millrace.events.v1.EventLog.ListEvents",
+      [this](CallContext, events::v1::ListEventsRequest request) { return log_.List(request.after_seq(), request.limit()); });
+  service_.On<wire::NextDueRequest, wire::NextDueResponse>(
+      "millrace.runtime.v1.Runtime.NextDue",
+      [this](CallContext, wire::NextDueRequest) -> Task<Result<wire::NextDueResponse>> {
+        Result<std::optional<Time>> due = co_await tasks_.NextDue();
+        if (!due) co_return std::unexpected<Error>(std::move(due).error());
+        wire::NextDueResponse response;
+        if (*due) {
+          int64_t micros = Micros(**due);
+          response.mutable_due_time()->set_seconds(micros / 1000000);
+          response.mutable_due_time()->set_nanos(static_cast<int32_t>(micros % 1000000) * 1000);
+        }
+        co_return std::move(response);
+      });
+  service_.On<wire::FireRequest, wire::FireResponse>(
+      "millrace.runtime.v1.Runtime.Fire", [this](CallContext, wire::FireRequest) -> Task<Result<wire::FireResponse>> {
+        Result<int> fired = co_await tasks_.FireDue();
+        if (!fired) co_return std::unexpected<Error>(std::move(fired).error());
+        wire::FireResponse response;
+        response.set_fired(*fired);
+        co_return std::move(response);
+      });
+  service_.On<wire::HeadRequest, wire::HeadResponse>(
+      "millrace.runtime.v1.Runtime.Head", [this](CallContext, wire::HeadRequest) -> Task<Result<wire::HeadResponse>> {
+        Result<int64_t> head = co_await log_.Stamp();
+        if (!head) co_return std::unexpected<Error>(std::move(head).error());
+        relay_.Signal();  // tells everybody
+        wire::HeadResponse response;
+        response.set_seq(*head);
+        co_return std::move(response);
+      });
+  service_.On<wire::PositionRequest, wire::PositionResponse>(
+      "millrace.runtime.v1.Runtime.Position",
+      [this](CallContext, wire::PositionRequest) -> Task<Result<wire::PositionResponse>> {
+        wire::PositionResponse response;
+        for (auto& [source, entry] : sources_) {
+          std::string name = source;
+          Result<int64_t> position = co_await entry.sink->Position(std::move(name));
+          if (!position) co_return std::unexpected<Error>(std::move(position).error());
+          (*response.mutable_positions())[source] = *position;
+        }
+        co_return std::move(response);
+      });
+  relay_.Start();
+  tasks_.Start();
+  for (auto& [source, entry] : sources_) entry.consumer->Start();
+}
+
+void ServiceCore::Stop() {
+  for (auto& [source, entry] : sources_) entry.consumer->Stop();
+  tasks_.Stop();
+  relay_.Stop();
+}
+
+Task<bool> ServiceCore::CatchUpWith(std::string source, std::chrono::milliseconds timeout) {
+  auto found = sources_.find(source);
+  if (found == sources_.end()) co_return true;
+  CallContext context = CallContext::ForService(name_);
+  Time end = WallNow() + timeout;
+  context.deadline = end;
+  wire::HeadRequest request;
+  rpc::Channel& channel = environment_.channel(source);
+  Result<wire::HeadResponse> head = co_await rpc::Call<wire::HeadResponse>(channel, "millrace.runtime.v1.Runtime.Head",
+                                                                           std::move(context), std::move(request));
+  if (!head) co_return false;
+  while (true) {
+    std::string name = source;
+    Result<int64_t> position = co_await found->second.sink->Position(std::move(name));
+    if (position && *position >= head->seq()) co_return true;
+    if (WallNow() >= end) co_return false;
+    found->second.consumer->Signal();
+    co_await Sleep(std::chrono::milliseconds(2));
+  }
+}
+
+}  // namespace millrace::runtime

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/runtime/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace millrace::runtime {
+namespace {
+
+TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
+  std::string file = ::testing::TempDir() + "millrace-settings.conf";
+  std::ofstream(file) << "# a comment\nfee_basis_points = 100\nhttp_address=127.0.0.1:1\ncustodian_account = A1\n";
+  setenv("MILLRACE_HTTP_ADDRESS", "127.0.0.1:2", 1);
+  setenv("MILLRACE_REDIS_URL", "unix:/x", 1);
+  std::vector<std::string> faults;
+  Settings settings = Settings::Load({"--config", file, "--http-address=127.0.0.1:3"}, &faults);
+  EXPECT_TRUE(faults.empty());
+  EXPECT_EQ(settings.Get("http_address"), "127.0.0.1:3");
+  EXPECT_EQ(settings.Origin("http_address"), "flag");
+  EXPECT_EQ(settings.Get("redis_url"), "unix:/x");
+  EXPECT_EQ(settings.Origin("redis_url"), "environment MILLRACE_REDIS_URL");
+  EXPECT_EQ(settings.Int("fee_basis_points"), 100);
+  EXPECT_EQ(settings.Get("custodian_account"), "A1");
+  EXPECT_EQ(settings.Origin("test_clock"), "default");
+  unsetenv("MILLRACE_HTTP_ADDRESS");
+  unsetenv("MILLRACE_REDIS_URL");
+}
+
+TEST(Settings, EveryFaultIsReportedAtOnce) {
+  std::vector<std::string> faults;
+  Settings::Load({"--test-clock=maybe", "--colour=red", "--http-address=nowhere", "--custodian-url=bank", "stray"}, &faults);
+  EXPECT_EQ(faults.size(), 5u);
+}
+
+}  // namespace
+}  // namespace millrace::runtime
