@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/telemetry/trace.h"
+
+#include <sys/random.h>
+
+#include <cstdlib>
+
+namespace millrace::telemetry {
+namespace {
+
+constexpr size_t kLength = 55;  // 00-<32>-<16>-<2>
+
+bool IsLowerHex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+bool IsZero(std::string_view text) { return text.find_first_not_of('0') == std::string_view::npos; }
+
+// Random and never all zeros, which the standard reserves.
+std::string RandomHex(size_t bytes) {
+  static const char kHex[] = "0123456789abcdef";
+  unsigned char raw[16];
+  std::string text;
+  do {
+    if (getrandom(raw, bytes, 0) != static_cast<ssize_t>(bytes)) std::abort();
+    text.clear();
+    for (size_t i = 0; i < bytes; ++i) {
+      text += kHex[raw[i] >> 4];
+      text += kHex[raw[i] & 15];
+    }
+  } while (IsZero(text));
+  return text;
+}
+
+}  // namespace
+
+bool IsTraceparent(std::string_view text) {
+  if (text.size() != kLength || !text.starts_with("00-") || text[35] != '-' || text[52] != '-') return false;
+  std::string_view trace = text.substr(3, 32), parent = text.substr(36, 16), flags = text.substr(53);
+  return IsLowerHex(trace) && IsLowerHex(parent) && IsLowerHex(flags) && !IsZero(trace) && !IsZero(parent);
+}
+
+std::string NewTraceparent() { return "00-" + RandomHex(16) + "-" + RandomHex(8) + "-01"; }
+
+std::string ChildTraceparent(std::string_view text) {
+  if (!IsTraceparent(text)) return NewTraceparent();
+  return std::string(text.substr(0, 36)) + RandomHex(8) + std::string(text.substr(52));
+}
+
+std::string_view TraceId(std::string_view text) {
+  return IsTraceparent(text) ? text.substr(3, 32) : std::string_view();
+}
+
+}  // namespace millrace::telemetry
