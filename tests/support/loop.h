@@ -17,6 +17,13 @@ class Loop {
     context_.restart();
     context_.run();
   }
+  // Runs until `met`, which is asked after each handler: for work that never comes to an end by itself.
+  template <class F>
+  void RunUntil(F met) {
+    context_.restart();
+    while (!met() && context_.run_one() > 0) {
+    }
+  }
 
  private:
   boost::asio::io_context context_;
