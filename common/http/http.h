@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/async/task.h"
@@ -20,7 +21,9 @@ class Fields {
  public:
   std::string_view Get(std::string_view name) const;  // the first; empty if there is none
   bool Has(std::string_view name) const;
+  // Replaces the first of that name, or appends.
   void Set(std::string_view name, std::string value);
+  void Add(std::string name, std::string value) { all_.emplace_back(std::move(name), std::move(value)); }
   const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
 
  private:
@@ -52,6 +55,8 @@ struct Response {
   std::string body;
   // Instead of body: called once the header is out.
   std::function<Task<void>(std::shared_ptr<BodyWriter>)> stream;
+  // Closes the connection without an answer: for a program that plays a failing peer.
+  bool drop = false;
 };
 
 using Handler = std::function<Task<Response>(Request)>;
@@ -59,7 +64,8 @@ using Handler = std::function<Task<Response>(Request)>;
 struct ServerOptions {
   std::string address = "127.0.0.1";
   int port = 0;  // 0: any free one
-  // Greatest body of a request, by method and path: routes that take files allow more. The header is known, the body not read yet.
+  // Greatest body of a request, by method and path: routes that take files allow more. The header is known, the body
+  // not read yet.
   std::function<size_t(std::string_view method, std::string_view path)> body_limit;
   std::chrono::seconds header_timeout{10};
   std::chrono::seconds body_timeout{30};
@@ -68,26 +74,29 @@ struct ServerOptions {
   int connections_max = 4096;
 };
 
-// A server on one loop. What the guard refuses (docs: common/http/guard.h) is answered with a problem document, and the connection is
-// closed with nothing after it parsed.
+// A server on one loop. What the guard refuses (docs: common/http/guard.h) is answered with a problem document, and the
+// connection is closed with nothing after it parsed.
 class Server {
  public:
   Server(Executor executor, ServerOptions options, Handler handler);
   ~Server();
   // The bound port. Errors: INTERNAL, with a cause that names the address.
   Result<int> Start();
-  // Stops accepting, lets requests in flight finish (Connection: close) for at most `grace`, closes the rest, ends streams.
+  // Stops accepting, lets requests in flight finish (Connection: close) for at most `grace`, closes the rest, ends
+  // streams.
   Task<void> Drain(std::chrono::milliseconds grace);
 
  private:
+  friend struct ServerLife;
   struct State;
   std::shared_ptr<State> state_;
 };
 
-// One request to http://host:port/target; a connection of its own. Errors: UNAVAILABLE (not sent, or no answer: outcome unknown),
-// DEADLINE_EXCEEDED after `timeout`. The answer's body is at most 64 MiB.
+// One request to http://host:port/target; a connection of its own. Errors: UNAVAILABLE (not sent, or no answer: outcome
+// unknown), DEADLINE_EXCEEDED after `timeout`. The answer's body is at most 64 MiB.
 Task<Result<Response>> Fetch(std::string base_url, Request request, std::chrono::milliseconds timeout);
-// The same on the calling thread, for the command line. With `on_chunk` the body is handed over as it comes; false ends it.
+// The same on the calling thread, for the command line. With `on_chunk` the body is handed over as it comes; false ends
+// it.
 Result<Response> FetchBlocking(const std::string& base_url, const Request& request, std::chrono::milliseconds timeout,
                                std::function<bool(std::string_view)> on_chunk = nullptr);
 
@@ -97,8 +106,9 @@ std::string PercentEncode(std::string_view text);
 // Decoded pairs in order. Errors: INVALID_QUERY.
 Result<std::vector<std::pair<std::string, std::string>>> ParseQuery(std::string_view query);
 
-// An error as application/problem+json (RFC 9457) in the language, with Content-Language, Request-Id, and where the code asks for
-// them WWW-Authenticate, Retry-After or Allow. `strip` is a pointer prefix that the client does not know: "#/listing".
+// An error as application/problem+json (RFC 9457) in the language, with Content-Language, Request-Id, and where the
+// code asks for them WWW-Authenticate, Retry-After or Allow. `strip` is a pointer prefix that the client does not know:
+// "#/listing".
 Response Problem(const Error& error, Language language, std::string_view request_id, std::string_view strip = {});
 // The language that Accept-Language prefers: zh unless en stands before it.
 Language PreferredLanguage(std::string_view accept_language);
