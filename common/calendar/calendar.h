@@ -57,6 +57,10 @@ int64_t PeakUse(const std::vector<Busy>& busy, Interval window);
 // quarter hours of the zone or at the ends of busy spans, not overlapping each other.
 std::vector<Interval> FreeWindows(const Rules& rules, int64_t capacity, const std::vector<Busy>& busy, Interval range,
                                   Duration length, int64_t units, Time now, size_t limit);
+// The same over `open`, the answer of OpenSpans for [range.start, range.end + length) or more: for those who keep it.
+std::vector<Interval> FreeWindowsIn(const std::vector<Interval>& open, const Rules& rules, int64_t capacity,
+                                    const std::vector<Busy>& busy, Interval range, Duration length, int64_t units, Time now,
+                                    size_t limit);
 // Up to `limit` windows as FreeWindows gives, nearest to `wanted` first: what a refused booking is offered. Looks 14 days around.
 std::vector<Interval> Alternatives(const Rules& rules, int64_t capacity, const std::vector<Busy>& busy, Interval wanted,
                                    int64_t units, Time now, size_t limit);
