@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -32,6 +33,8 @@ struct CallContext {
   std::string if_match;         // etag without quotes, "*", or empty
   bool validate_only = false;
   Language language = Language::kZh;
+  std::map<std::string, std::string> headers;  // lower-case names; only on routes that check a signature
+  std::string raw_body;                        // likewise: the bytes as they came
   std::shared_ptr<ReplyInfo> reply = std::make_shared<ReplyInfo>();
 
   bool Has(std::string_view role) const { return roles.contains(std::string(role)); }
