@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/millrace/dev/child.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+namespace millrace::dev {
+namespace {
+
+const passwd* PostgresUser() { return geteuid() == 0 ? getpwnam("postgres") : nullptr; }
+
+bool Bind(int port, int* bound) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  bool good = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  socklen_t size = sizeof address;
+  if (good && bound && getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0)
+    *bound = ntohs(address.sin_port);
+  close(fd);
+  return good;
+}
+
+}  // namespace
+
+pid_t Start(const Program& program) {
+  std::vector<char*> argv;
+  for (const std::string& part : program.argv) argv.push_back(const_cast<char*>(part.c_str()));
+  argv.push_back(nullptr);
+  const passwd* user = program.unprivileged ? PostgresUser() : nullptr;
+  pid_t parent = getpid();
+  pid_t pid = fork();
+  if (pid != 0) return pid;
+  setpgid(0, 0);
+  int log = open(program.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  if (log >= 0) {
+    dup2(log, 1);
+    dup2(log, 2);
+  }
+  int nothing = open("/dev/null", O_RDONLY);
+  if (nothing >= 0) dup2(nothing, 0);
+  for (const auto& [name, value] : program.environment) {
+    if (value.empty()) {
+      unsetenv(name.c_str());
+    } else {
+      setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  if (user) {
+    if (initgroups(user->pw_name, user->pw_gid) || setgid(user->pw_gid) || setuid(user->pw_uid)) _exit(126);
+    if (chdir("/")) _exit(126);
+  }
+  // After the change of user, which would take it back.
+  prctl(PR_SET_PDEATHSIG, program.end_signal);
+  if (getppid() != parent) _exit(125);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  execv(argv[0], argv.data());
+  _exit(127);
+}
+
+int RunToEnd(const Program& program) {
+  pid_t pid = Start(program);
+  int status = 0;
+  if (pid < 0 || waitpid(pid, &status, 0) < 0) return 127;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool HasEnded(pid_t pid) {
+  int status = 0;
+  return waitpid(pid, &status, WNOHANG) != 0;
+}
+
+void End(pid_t pid, int end_signal, int seconds) {
+  kill(pid, end_signal);
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  while (std::chrono::steady_clock::now() < until) {
+    if (HasEnded(pid)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  kill(pid, SIGKILL);
+  int status = 0;
+  waitpid(pid, &status, 0);
+}
+
+bool GiveToUnprivileged(const std::string& folder) {
+  const passwd* user = PostgresUser();
+  if (!user) return geteuid() != 0;
+  return chown(folder.c_str(), user->pw_uid, user->pw_gid) == 0;
+}
+
+int FreePort() {
+  int port = 0;
+  return Bind(0, &port) ? port : 0;
+}
+
+bool IsFree(int port) { return Bind(port, nullptr); }
+
+}  // namespace millrace::dev
