@@ -99,6 +99,7 @@ Result<Head> ParseHead(std::string_view text) {
     return Malformed("a field may not be folded over lines");
   beast::http::request_parser<beast::http::empty_body> parser;
   parser.header_limit(limits::kHttpHeaderBytes);
+  parser.body_limit(boost::none);  // bodies are not its business
   parser.eager(false);
   beast::error_code error;
   parser.put(boost::asio::buffer(text.data(), text.size()), error);

@@ -144,8 +144,8 @@ class Parser {
       Blanks();
       if (!Take(':')) return Refuse(at_ == text_.size() ? "the text ends too early" : "a colon must stand here");
       Blanks();
-      value->members.emplace_back(std::move(name), JsonValue());
-      Value(&value->members.back().second, depth + 1);
+      value->members.push_back({std::move(name), JsonValue()});
+      Value(&value->members.back().value, depth + 1);
       if (failed_) return;
       pointer_.resize(length);
       Blanks();

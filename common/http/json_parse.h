@@ -4,12 +4,13 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
 
 namespace millrace::http {
+
+struct JsonMember;
 
 struct JsonValue {
   enum class Kind { kNull, kBool, kNumber, kString, kArray, kObject };
@@ -17,7 +18,12 @@ struct JsonValue {
   bool truth = false;
   std::string text;  // of a string: decoded UTF-8; of a number: as written
   std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;  // in order; names differ
+  std::vector<JsonMember> members;  // in order; names differ
+};
+
+struct JsonMember {
+  std::string name;
+  JsonValue value;
 };
 
 // Errors: INVALID_JSON with line and column (counted in bytes from 1), a reason, and a violation that points at the
