@@ -164,30 +164,41 @@ class Story {
   void Demand() {
     Chapter("需求匹配", "A small enterprise states a demand in Chinese and gets ranked, explained matches");
     Time from = now_ + std::chrono::hours(24);
-    Json demand = {
-        {"title", "铝合金支架五轴加工"},
-        {"text", "需要五轴加工 6061 铝合金支架 40 件，公差 0.02 mm，苏州附近"},
+    Json requirement = {
         {"tolerance_um", "20"},
         {"envelope_x_mm", "200"},
         {"envelope_y_mm", "120"},
         {"envelope_z_mm", "60"},
-        {"duration_minutes", 240},
+        {"quantity", "40"},
+        {"duration_minutes", "240"},
         {"window", {{"start_time", FormatTime(from)}, {"end_time", FormatTime(from + std::chrono::hours(10 * 24))}}},
         {"budget", {{"amount", "300000"}, {"currency", "CNY"}}},
         {"place", {{"longitude", 120.58}, {"latitude", 31.30}}},
-        {"max_distance_km", 100}};
+        {"max_distance_km", "100"}};
+    Json demand = {{"title", "铝合金支架五轴加工"},
+                   {"text", "需要五轴加工 6061 铝合金支架 40 件，公差 0.02 mm，苏州附近"},
+                   {"requirement", requirement}};
     Answer stated = Call(buyer_, "POST", "/v1/demands", demand, 201);
     demand_ = stated.body["id"].get<std::string>();
-    Answer matched = Call(buyer_, "POST", "/v1/demands/" + demand_ + ":match", Json{{"limit", 5}}, 200);
+    for (const char* key : {"processes", "materials"}) {
+      const Json& nodes = stated.body["understood"][key];
+      if (!nodes.empty()) Say("understood: " + nodes[0].value("zh", "") + " (" + nodes[0].value("code", "") + ")");
+    }
+    Answer matched = Call(buyer_, "POST", "/v1/demands/" + demand_ + ":match", Json{{"limit", 3}}, 200);
     if (matched.body["matches"].empty()) throw StoryStopped{"no match"};
     for (const Json& match : matched.body["matches"]) {
-      Say(std::to_string(match.value("rank", 0)) + ". " + match.value("display_name", "") + "  " +
-          MoneyText(match["price"]["total"]));
+      Say(std::to_string(match.value("rank", 0)) + ". " + match["display_name"].value("zh", "") + "  " +
+          MoneyText(match["price"]["total"]) + "  score " + match.value("score_ppm", "") + " ppm");
       Say("   " + match["explanation"].value("zh", ""));
+      std::string parts;
+      for (const Json& part : match["parts"])
+        parts += " " + part.value("name", "") + " +" + part.value("contribution_ppm", "");
+      Say("  " + parts);
     }
-    if (!matched.body["misses"].empty())
-      Say("未匹配：" + matched.body["misses"][0].value("display_name", "") + "，" +
-          matched.body["misses"][0]["failed"][0]["explanation"].value("zh", ""));
+    const Json& misses = matched.body["misses"];
+    if (!misses.empty())
+      Say("未匹配：" + misses[0]["display_name"].value("zh", "") + "，" + misses[0]["failed"][0].value("zh", ""));
+    for (const Json& relaxation : matched.body["relaxations"]) Say("放宽：" + relaxation.value("zh", ""));
     match_ = matched.body["matches"][0];
     // The first match may stand with another enterprise of the catalogue; then the operator acts as its key holder.
     if (match_["provider_id"] != provider_.id) {

@@ -217,11 +217,13 @@ class Supervisor {
     int port = FreePort();
     custodian_url_ = "http://127.0.0.1:" + std::to_string(port);
     Program custodian{"custodian",
-                      {fs::path(Self()).parent_path().string() + "/millrace-custodian", "--address",
-                       "127.0.0.1:" + std::to_string(port), "--database-url", custodian_database_url_, "--key",
-                       Key("custodian_key"), "--notice-url", Url() + "/v1/custodian/notices", "--notice-secret",
-                       Key("custodian_secret"), "--account-number", kCustodianAccount},
-                      {},
+                      {fs::path(Self()).parent_path().string() + "/millrace-custodian"},
+                      {{"CUSTODIAN_ADDRESS", "127.0.0.1:" + std::to_string(port)},
+                       {"CUSTODIAN_DATABASE_URL", custodian_database_url_},
+                       {"CUSTODIAN_KEY", Key("custodian_key")},
+                       {"CUSTODIAN_NOTICE_URL", Url() + "/v1/custodian/notices"},
+                       {"CUSTODIAN_NOTICE_SECRET", Key("custodian_secret")},
+                       {"CUSTODIAN_ACCOUNT_NUMBER", kCustodianAccount}},
                       Log("custodian")};
     pid_t pid = Keep(custodian);
     ApiClient bank(custodian_url_, Key("custodian_key"));
