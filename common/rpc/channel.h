@@ -21,8 +21,12 @@ class Channel {
 
 // Into a service of the same process. The service must outlive the channel.
 std::unique_ptr<Channel> LocalChannel(Service& service);
-// To a service of another process. `address` is host:port; `token` is the instance's internal secret.
-std::unique_ptr<Channel> GrpcChannel(Executor executor, std::string address, std::string token);
+// To a service of another process. `address` is host:port; `token` is the instance's internal secret; `service` is the
+// name of the wanted service ("escrow"): where a process serves several, each of them has a Runtime and an EventLog.
+// Empty: the first that has the method. Destroying it cancels its calls and waits for gRPC to let go of them; the
+// executor must still exist.
+std::unique_ptr<Channel> GrpcChannel(Executor executor, std::string address, std::string token,
+                                     std::string service = {});
 
 const MethodDescriptor* FindMethod(std::string_view full_name);  // ends the program if there is none
 
@@ -44,7 +48,8 @@ class GrpcServer {
   void Add(Service& service);
   // The bound port. Errors: INTERNAL, with a cause that names the address.
   Result<int> Start();
-  // Refuses new calls, waits up to `grace` for those in flight; the loop must keep running meanwhile. Returns on the loop.
+  // Refuses new calls, waits up to `grace` for those in flight; the loop must keep running meanwhile. Returns on the
+  // loop.
   Task<void> Shutdown(std::chrono::milliseconds grace);
 
  private:

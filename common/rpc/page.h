@@ -15,8 +15,8 @@ struct Page {
   int size = limits::kPageSizeDefault;
 };
 
-// Reads page_size and page_token of a request; `filter` is everything else that the list depends on (the asking organization and the
-// serialized filters): a token is good for that alone. Errors: INVALID_PAGE_TOKEN.
+// Reads page_size and page_token of a request; `filter` is everything else that the list depends on (the asking
+// organization and the serialized filters): a token is good for that alone. Errors: INVALID_PAGE_TOKEN.
 Result<Page> ReadPage(int page_size, const std::string& page_token, const std::string& filter);
 // The token of the page after `last`.
 std::string NextPageToken(const Uuid& last, const std::string& filter);

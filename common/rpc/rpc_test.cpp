@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of a channel: the same assertions over the local and the gRPC transport.
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include "common/rpc/channel.h"
+#include "common/telemetry/trace.h"
+#include "millrace/events/v1/events.pb.h"
+#include "millrace/identity/v1/identity.pb.h"
+#include "millrace/runtime/v1/runtime.pb.h"
+#include "tests/support/loop.h"
+
+namespace millrace::rpc {
+namespace {
+
+using events::v1::ListEventsRequest;
+using events::v1::ListEventsResponse;
+using identity::v1::ApiKey;
+using identity::v1::CreateApiKeyRequest;
+using identity::v1::CreateSiteRequest;
+using identity::v1::Site;
+using runtime::v1::HeadRequest;
+using runtime::v1::HeadResponse;
+using namespace std::chrono_literals;
+
+constexpr const char* kListEvents = "millrace.events.v1.EventLog.ListEvents";
+constexpr const char* kHead = "millrace.runtime.v1.Runtime.Head";
+constexpr const char* kFire = "millrace.runtime.v1.Runtime.Fire";
+constexpr const char* kCreateSite = "millrace.identity.v1.Identity.CreateSite";
+constexpr const char* kToken = "an internal secret";
+
+Time Soon(std::chrono::milliseconds after = 5000ms) { return WallNow() + after; }
+
+CallContext Caller() {
+  CallContext context;
+  context.organization = Uuid::New();
+  context.actor = "key_01J9ZK3V6M2E8QW4T7Y1N5R0AB";
+  context.roles = {"provider", "buyer"};
+  context.organization_verified = true;
+  context.request_id = FormatId("req", Uuid::New());
+  context.traceparent = telemetry::NewTraceparent();
+  context.idempotency_key = "key-of-the-test-1";
+  context.deadline = Soon();
+  return context;
+}
+
+CreateSiteRequest GoodSite() {
+  CreateSiteRequest request;
+  request.mutable_site()->set_display_name("一号厂房");
+  request.mutable_site()->mutable_place()->set_longitude(114.4);
+  return request;
+}
+
+// A service with small handlers; `seen` is the context of the last call.
+struct World {
+  explicit World(std::string name) : service(std::move(name)) {
+    service.On<HeadRequest, HeadResponse>(
+        kHead, [this](CallContext c, HeadRequest r) { return Head(std::move(c), std::move(r)); });
+    service.On<ListEventsRequest, ListEventsResponse>(
+        kListEvents, [this](CallContext c, ListEventsRequest r) { return ListEvents(std::move(c), std::move(r)); });
+    service.On<CreateSiteRequest, Site>(
+        kCreateSite, [this](CallContext c, CreateSiteRequest r) { return CreateSite(std::move(c), std::move(r)); });
+  }
+  Task<Result<HeadResponse>> Head(CallContext context, HeadRequest) {
+    seen = context;
+    HeadResponse response;
+    response.set_seq(static_cast<int64_t>(service.name().size()));
+    co_return response;
+  }
+  // after_seq chooses what happens.
+  Task<Result<ListEventsResponse>> ListEvents(CallContext, ListEventsRequest request) {
+    if (request.after_seq() == 1) throw std::runtime_error("disk on fire");
+    if (request.after_seq() == 2) {
+      co_await Sleep(300ms);
+      late = true;
+    }
+    ListEventsResponse response;
+    response.set_head_seq(request.after_seq());
+    if (request.after_seq() == 3) response.add_events()->set_payload(std::string(20 * 1024 * 1024, 'x'));
+    co_return response;
+  }
+  Task<Result<Site>> CreateSite(CallContext context, CreateSiteRequest request) {
+    seen = context;
+    if (request.site().external_id() == "taken") {
+      Error error = Error::At("#/site/external_id", ErrorCode::kAlreadyExists, {{"value", "taken 已用"}});
+      co_return std::unexpected(std::move(error).With("alternatives", R"([{"start_time":"机"}])"));
+    }
+    context.reply->replayed = true;
+    context.reply->etag = "7";
+    co_return request.site();
+  }
+  Service service;
+  CallContext seen;
+  bool late = false;
+};
+
+enum class Transport { kLocal, kGrpc };
+
+class ChannelTest : public testing::TestWithParam<Transport> {
+ protected:
+  ChannelTest() : world_("escrow"), other_("credit-two") {
+    if (GetParam() == Transport::kLocal) {
+      channel_ = LocalChannel(world_.service);
+      return;
+    }
+    server_.emplace(loop_.executor(), "127.0.0.1:0", kToken);
+    server_->Add(other_.service);
+    server_->Add(world_.service);
+    Result<int> port = server_->Start();
+    EXPECT_TRUE(port);
+    address_ = "127.0.0.1:" + std::to_string(port.value_or(0));
+    channel_ = GrpcChannel(loop_.executor(), address_, kToken, "escrow");
+  }
+  ~ChannelTest() override {
+    if (server_) Run(server_->Shutdown(1000ms));
+  }
+
+  void Run(Task<void> task) {
+    loop_.Start(std::move(task));
+    loop_.Run();
+  }
+  template <class Response, class Request>
+  Result<Response> Ask(const char* method, CallContext context, Request request, Channel* channel = nullptr) {
+    Result<Response> out = Fail(ErrorCode::kInternal);
+    if (channel == nullptr) channel = channel_.get();
+    auto ask = [&](CallContext c, Request r) -> Task<void> {
+      out = co_await Call<Response>(*channel, method, std::move(c), std::move(r));
+    };
+    Run(ask(std::move(context), std::move(request)));
+    return out;
+  }
+  template <class Response, class Request>
+  Error Refused(const char* method, CallContext context, Request request, Channel* channel = nullptr) {
+    Result<Response> answer = Ask<Response>(method, std::move(context), std::move(request), channel);
+    EXPECT_FALSE(answer) << method;
+    return answer ? Error() : answer.error();
+  }
+
+  test::Loop loop_;
+  World world_, other_;
+  std::optional<GrpcServer> server_;
+  std::string address_;
+  std::unique_ptr<Channel> channel_;
+};
+
+TEST_P(ChannelTest, CarriesRequestAndResponse) {
+  Result<Site> site = Ask<Site>(kCreateSite, Caller(), GoodSite());
+  ASSERT_TRUE(site);
+  EXPECT_EQ(site->SerializeAsString(), GoodSite().site().SerializeAsString());
+}
+
+TEST_P(ChannelTest, CarriesTheContextAndTheReply) {
+  CallContext context = Caller();
+  context.if_match = "版本";  // any bytes
+  context.validate_only = true;
+  context.language = Language::kEn;
+  ASSERT_TRUE(Ask<Site>(kCreateSite, context, GoodSite()));
+  const CallContext& seen = world_.seen;
+  EXPECT_EQ(seen.organization, context.organization);
+  EXPECT_EQ(seen.actor, context.actor);
+  EXPECT_EQ(seen.roles, context.roles);
+  EXPECT_TRUE(seen.organization_verified);
+  EXPECT_EQ(seen.request_id, context.request_id);
+  EXPECT_EQ(seen.traceparent, context.traceparent);
+  EXPECT_EQ(seen.idempotency_key, context.idempotency_key);
+  EXPECT_EQ(seen.if_match, context.if_match);
+  EXPECT_TRUE(seen.validate_only);
+  EXPECT_EQ(seen.language, Language::kEn);
+  EXPECT_LT(seen.deadline, context.deadline + 500ms);
+  EXPECT_GT(seen.deadline, context.deadline - 2s);
+  EXPECT_EQ(seen.fingerprint.size(), 32u);
+  EXPECT_TRUE(context.reply->replayed);
+  EXPECT_EQ(context.reply->etag, "7");
+}
+
+TEST_P(ChannelTest, CarriesTheWholeError) {
+  CreateSiteRequest request = GoodSite();
+  request.mutable_site()->set_external_id("taken");
+  Error error = Refused<Site>(kCreateSite, Caller(), request);
+  EXPECT_EQ(error.code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(error.params.at("value"), "taken 已用");
+  ASSERT_EQ(error.violations.size(), 1u);
+  EXPECT_EQ(error.violations[0].pointer, "#/site/external_id");
+  EXPECT_EQ(error.violations[0].code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(error.violations[0].params.at("field"), "external_id");
+  EXPECT_EQ(error.extensions.at("alternatives"), R"([{"start_time":"机"}])");
+}
+
+TEST_P(ChannelTest, ReportsAllViolations) {
+  CreateSiteRequest request;
+  Site& site = *request.mutable_site();
+  site.set_id("sit_x");
+  site.set_region_code("a");
+  Error error = Refused<Site>(kCreateSite, Caller(), request);
+  EXPECT_EQ(error.code, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(error.params.at("count"), "4");
+  ASSERT_EQ(error.violations.size(), 4u);
+  EXPECT_EQ(error.violations[0].code, ErrorCode::kOutputOnly);
+  EXPECT_EQ(error.violations[1].pointer, "#/site/display_name");
+  EXPECT_EQ(error.violations[2].pointer, "#/site/place");
+  EXPECT_EQ(error.violations[3].code, ErrorCode::kInvalidFormat);
+}
+
+TEST_P(ChannelTest, CarriesManyLongViolations) {
+  CreateApiKeyRequest request;  // this service has no such method: rules come first, so the route does
+  identity::v1::CreateOrganizationRequest organization;
+  Error error = Refused<ApiKey>("millrace.identity.v1.Identity.CreateApiKey", Caller(), request);
+  EXPECT_EQ(error.code, ErrorCode::kNoSuchRoute);
+  CreateSiteRequest site = GoodSite();
+  site.mutable_site()->set_external_id("taken");
+  site.mutable_site()->set_display_name(std::string(200, 'n'));
+  EXPECT_EQ(Refused<Site>(kCreateSite, Caller(), site).code, ErrorCode::kAlreadyExists);
+}
+
+TEST_P(ChannelTest, EndsAtTheDeadline) {
+  ListEventsRequest request;
+  request.set_after_seq(2);
+  CallContext context = CallContext::ForService("test");
+  context.deadline = Soon(100ms);
+  Error error;
+  Time started = WallNow(), ended;
+  bool late_then = true;
+  auto ask = [&](CallContext c, ListEventsRequest r) -> Task<void> {
+    Result<ListEventsResponse> answer =
+        co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
+    if (!answer) error = answer.error();
+    ended = WallNow();
+    late_then = world_.late;
+    co_await Sleep(400ms);  // the handler goes on to its end
+  };
+  Run(ask(context, request));
+  EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
+  EXPECT_GE(ended - started, 95ms);
+  EXPECT_FALSE(late_then);
+  EXPECT_TRUE(world_.late);
+  context.deadline = WallNow() - 1s;
+  EXPECT_EQ(Refused<ListEventsResponse>(kListEvents, context, request).code, ErrorCode::kDeadlineExceeded);
+}
+
+TEST_P(ChannelTest, ACallWithoutDeadlineIsAnswered) {
+  CallContext context = CallContext::ForService("test");
+  context.deadline = Time::max();
+  ASSERT_TRUE(Ask<HeadResponse>(kHead, context, HeadRequest()));
+  EXPECT_EQ(world_.seen.deadline, Time::max());
+}
+
+TEST_P(ChannelTest, AnExceptionIsInternalAndItsCauseStaysInside) {
+  ListEventsRequest request;
+  request.set_after_seq(1);
+  Error error = Refused<ListEventsResponse>(kListEvents, CallContext::ForService("test"), request);
+  EXPECT_EQ(error.code, ErrorCode::kInternal);
+  EXPECT_TRUE(error.params.empty());
+}
+
+TEST_P(ChannelTest, LargeAnswersPass) {
+  ListEventsRequest request;
+  request.set_after_seq(3);
+  Result<ListEventsResponse> answer = Ask<ListEventsResponse>(kListEvents, CallContext::ForService("test"), request);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->events(0).payload().size(), 20u * 1024 * 1024);
+}
+
+TEST_P(ChannelTest, AMethodWithoutHandlerIsNoRoute) {
+  Error error = Refused<runtime::v1::FireResponse>(kFire, CallContext::ForService("test"), runtime::v1::FireRequest());
+  EXPECT_EQ(error.code, ErrorCode::kNoSuchRoute);
+  EXPECT_EQ(error.params.at("path"), kFire);
+}
+
+TEST_P(ChannelTest, TheMethodsRulesComeFirst) {
+  auto code = [&](auto change) {
+    CallContext context = Caller();
+    change(context);
+    return Refused<Site>(kCreateSite, context, CreateSiteRequest()).code;
+  };
+  EXPECT_EQ(code([](CallContext& c) { c.organization = {}; }), ErrorCode::kUnauthenticated);
+  EXPECT_EQ(code([](CallContext& c) { c.roles = {"regulator"}; }), ErrorCode::kInsufficientScope);
+  EXPECT_EQ(code([](CallContext& c) { c.roles = {}; }), ErrorCode::kInsufficientScope);
+  EXPECT_EQ(code([](CallContext& c) { c.idempotency_key.clear(); }), ErrorCode::kIdempotencyKeyRequired);
+  EXPECT_EQ(code([](CallContext& c) { c.idempotency_key = "short"; }), ErrorCode::kIdempotencyKeyInvalid);
+  EXPECT_EQ(code([](CallContext& c) { c.idempotency_key = "has a blank"; }), ErrorCode::kIdempotencyKeyInvalid);
+  EXPECT_EQ(code([](CallContext& c) { c.idempotency_key = std::string(256, 'k'); }), ErrorCode::kIdempotencyKeyInvalid);
+  EXPECT_EQ(code([](CallContext&) {}), ErrorCode::kRequired);
+  EXPECT_EQ(Refused<HeadResponse>(kHead, Caller(), HeadRequest()).code, ErrorCode::kInsufficientScope);
+}
+
+TEST_P(ChannelTest, TheFingerprintFollowsTheContent) {
+  auto fingerprint = [&](CreateSiteRequest request) {
+    EXPECT_TRUE(Ask<Site>(kCreateSite, Caller(), std::move(request)));
+    return world_.seen.fingerprint;
+  };
+  std::string first = fingerprint(GoodSite());
+  EXPECT_EQ(fingerprint(GoodSite()), first);
+  CreateSiteRequest other = GoodSite();
+  other.mutable_site()->set_display_name("二号厂房");
+  EXPECT_NE(fingerprint(other), first);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, ChannelTest, testing::Values(Transport::kLocal, Transport::kGrpc),
+                         [](const auto& info) { return info.param == Transport::kLocal ? "Local" : "Grpc"; });
+
+class GrpcTest : public ChannelTest {};
+
+TEST_P(GrpcTest, AWrongTokenIsRefused) {
+  for (const char* token : {"another secret", ""}) {
+    auto channel = GrpcChannel(loop_.executor(), address_, token, "escrow");
+    Error error = Refused<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest(), channel.get());
+    EXPECT_EQ(error.code, ErrorCode::kUnauthenticated);
+  }
+}
+
+TEST_P(GrpcTest, OneProcessServesSeveralServices) {
+  EXPECT_EQ(Ask<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest())->seq(), 6);
+  auto other = GrpcChannel(loop_.executor(), address_, kToken, "credit-two");
+  EXPECT_EQ(Ask<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest(), other.get())->seq(), 10);
+  auto none = GrpcChannel(loop_.executor(), address_, kToken, "listing");
+  EXPECT_EQ(Refused<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest(), none.get()).code,
+            ErrorCode::kNoSuchRoute);
+}
+
+TEST_P(GrpcTest, AnUnreachableServiceIsUnavailable) {
+  auto nobody = GrpcChannel(loop_.executor(), "127.0.0.1:1", kToken);
+  Error error = Refused<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest(), nobody.get());
+  EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+}
+
+TEST_P(GrpcTest, ATakenPortIsRefused) {
+  GrpcServer second(loop_.executor(), address_, kToken);
+  Result<int> port = second.Start();
+  ASSERT_FALSE(port);
+  EXPECT_NE(port.error().cause.find(address_), std::string::npos);
+}
+
+TEST_P(GrpcTest, ShutdownLetsCallsFinish) {
+  ListEventsRequest request;
+  request.set_after_seq(2);
+  Result<ListEventsResponse> answer = Fail(ErrorCode::kInternal);
+  auto ask = [&](CallContext c, ListEventsRequest r) -> Task<void> {
+    answer = co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
+  };
+  auto stop = [&]() -> Task<void> {
+    co_await Sleep(100ms);
+    co_await server_->Shutdown(2000ms);
+  };
+  loop_.Start(ask(CallContext::ForService("test"), request));
+  Run(stop());
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->head_seq(), 2);
+  EXPECT_EQ(Refused<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest()).code, ErrorCode::kUnavailable);
+}
+
+TEST_P(GrpcTest, ShutdownEndsWhatOutlivesItsGrace) {
+  ListEventsRequest request;
+  request.set_after_seq(2);
+  Error error;
+  auto ask = [&](CallContext c, ListEventsRequest r) -> Task<void> {
+    Result<ListEventsResponse> answer =
+        co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
+    if (!answer) error = answer.error();
+  };
+  auto stop = [&]() -> Task<void> {
+    co_await Sleep(50ms);
+    co_await server_->Shutdown(50ms);
+    EXPECT_FALSE(world_.late);
+  };
+  loop_.Start(ask(CallContext::ForService("test"), request));
+  Run(stop());
+  EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+  EXPECT_TRUE(world_.late);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, GrpcTest, testing::Values(Transport::kGrpc));
+
+}  // namespace
+}  // namespace millrace::rpc

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/rpc/service.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/base/crash_point.h"
+#include "common/crypto/crypto.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/validator.h"
+#include "common/telemetry/log.h"
+#include "millrace/type/options.pb.h"
+
+namespace millrace::rpc {
+namespace {
+
+constexpr size_t kIdempotencyKeyMin = 8;
+constexpr size_t kIdempotencyKeyMax = 255;
+
+[[noreturn]] void Die(std::string_view why, std::string_view method) {
+  std::fprintf(stderr, "rpc: %.*s: %.*s\n", static_cast<int>(method.size()), method.data(),
+               static_cast<int>(why.size()), why.data());
+  std::abort();
+}
+
+const type::MethodRules& RulesOf(const MethodDescriptor* method) {
+  return method->options().GetExtension(type::method);
+}
+
+// Who may call. A method without roles is for every caller with a key; an internal one for services alone.
+Result<void> CheckCaller(const type::MethodRules& rules, const CallContext& context) {
+  if (rules.public_()) return {};
+  if (context.organization.IsNil() && !context.IsService()) return Fail(ErrorCode::kUnauthenticated);
+  auto refused = [](std::string roles) { return Fail(ErrorCode::kInsufficientScope, {{"roles", std::move(roles)}}); };
+  if (rules.internal() && !context.IsService()) return refused("service");
+  if (!rules.roles().empty() &&
+      std::ranges::none_of(rules.roles(), [&](const std::string& r) { return context.Has(r); })) {
+    std::string roles;
+    for (const std::string& role : rules.roles()) roles += (roles.empty() ? "" : ", ") + role;
+    return refused(std::move(roles));
+  }
+  if (rules.verified() && !context.organization_verified) return Fail(ErrorCode::kOrganizationNotVerified);
+  return {};
+}
+
+// The headers that a method asks for.
+Result<void> CheckHeaders(const type::MethodRules& rules, const CallContext& context) {
+  if (rules.if_match() && context.if_match.empty()) return Fail(ErrorCode::kEtagRequired);
+  if (!rules.idempotency_key()) return {};
+  const std::string& key = context.idempotency_key;
+  if (key.empty()) return Fail(ErrorCode::kIdempotencyKeyRequired);
+  bool visible = std::ranges::all_of(key, [](char c) { return c > 0x20 && c < 0x7f; });
+  if (key.size() < kIdempotencyKeyMin || key.size() > kIdempotencyKeyMax || !visible) {
+    return Fail(ErrorCode::kIdempotencyKeyInvalid);
+  }
+  return {};
+}
+
+Result<void> CheckCall(const MethodDescriptor* method, const CallContext& context, const Message& request) {
+  if (context.deadline <= WallNow()) return Fail(ErrorCode::kDeadlineExceeded);
+  const type::MethodRules& rules = RulesOf(method);
+  MILLRACE_CHECK(CheckCaller(rules, context));
+  MILLRACE_CHECK(CheckHeaders(rules, context));
+  std::vector<Violation> violations = Validate(request, rules.internal());
+  if (!violations.empty()) return Fail(Error::Of(std::move(violations)));
+  return {};
+}
+
+// Two equal requests have the same bytes: maps are sorted, fields are in number order.
+std::string Fingerprint(const MethodDescriptor* method, const Message& request) {
+  std::string bytes = method->full_name();
+  bytes += '\0';
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream out(&stream);
+    out.SetSerializationDeterministic(true);
+    request.SerializeWithCachedSizes(&out);
+  }
+  return crypto::Sha256(bytes);
+}
+
+}  // namespace
+
+const MethodDescriptor* FindMethod(std::string_view full_name) {
+  const MethodDescriptor* method =
+      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(std::string(full_name));
+  if (method == nullptr) Die("there is no such RPC", full_name);
+  return method;
+}
+
+void Service::Register(std::string_view name, const std::string& request, const std::string& response,
+                       Handler handler) {
+  const MethodDescriptor* method = FindMethod(name);
+  if (method->input_type()->full_name() != request || method->output_type()->full_name() != response) {
+    Die("takes or returns another message", name);
+  }
+  if (!handlers_.emplace(method, std::move(handler)).second) Die("has a handler already", name);
+}
+
+bool Service::Has(const MethodDescriptor* method) const { return handlers_.contains(method); }
+
+Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor* method, CallContext context,
+                                                         std::unique_ptr<Message> request) {
+  auto found = handlers_.find(method);
+  if (found == handlers_.end()) {
+    co_return Fail(ErrorCode::kNoSuchRoute, {{"method", "RPC"}, {"path", method->full_name()}});
+  }
+  MILLRACE_CO_CHECK(CheckCall(method, context, *request));
+  bool keyed = RulesOf(method).idempotency_key();
+  if (!context.idempotency_key.empty()) {
+    request->ByteSizeLong();  // fills the sizes that the serialization relies on
+    context.fingerprint = Fingerprint(method, *request);
+  }
+  std::string request_id = context.request_id;
+  Result<std::unique_ptr<Message>> answer = Fail(ErrorCode::kInternal);
+  try {
+    answer = co_await found->second(std::move(context), std::move(request));
+  } catch (const std::exception& failure) {
+    answer = std::unexpected(Error::Internal(failure.what()));
+  } catch (...) {
+    answer = std::unexpected(Error::Internal("an exception that is none of the library's"));
+  }
+  if (!answer && answer.error().code == ErrorCode::kInternal) {
+    telemetry::Log(telemetry::Level::kError, "rpc.internal",
+                   {{"method", method->full_name()}, {"request_id", request_id}, {"cause", answer.error().cause}});
+  }
+  if (keyed) CrashPoint(name_ + ".before_answer");
+  co_return std::move(answer);
+}
+
+}  // namespace millrace::rpc

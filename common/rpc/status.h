@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// An error as gRPC carries it: canonical code, English sentence, and google.rpc.Status with the whole error in its
+// details.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/base/error.h"
+
+namespace millrace::rpc {
+
+struct WireStatus {
+  int code = 0;  // canonical gRPC code
+  std::string message;
+  std::string details;  // serialized google.rpc.Status
+};
+
+WireStatus ToStatus(const Error& error);
+// The error that a status carries. Without Millrace's details the transport itself failed: DEADLINE_EXCEEDED,
+// UNAVAILABLE where the outcome is unknown, else INTERNAL; the cause says what gRPC said.
+Error FromStatus(const WireStatus& status);
+
+}  // namespace millrace::rpc
