@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Writes a .cpp that holds the named files and lists them by base name: embed.py SYMBOL OUT FILE…
 import os
 import sys

@@ -12,7 +12,8 @@ namespace millrace {
 class CsvReader {
  public:
   explicit CsvReader(std::string_view text) : text_(text) {}
-  // The next record; false at the end. Blank lines are skipped. A quote that is never closed takes the rest: see unclosed().
+  // The next record; false at the end. Blank lines are skipped. A quote that is never closed takes the rest: see
+  // unclosed().
   bool Next(std::vector<std::string>* fields);
   // The line on which the last record began, the first being 1.
   int line() const { return line_; }
@@ -26,8 +27,8 @@ class CsvReader {
   bool unclosed_ = false;
 };
 
-// A record with its line end (CRLF); fields are quoted where they must be. `for_spreadsheet`: a field that a spreadsheet would take
-// for a formula gets a ' in front.
+// A record with its line end (CRLF); fields are quoted where they must be. `for_spreadsheet`: a field that a
+// spreadsheet would take for a formula gets a ' in front.
 std::string CsvRecord(const std::vector<std::string>& fields, bool for_spreadsheet = false);
 
 }  // namespace millrace

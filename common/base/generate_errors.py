@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Generates error_code.h and error_catalog.cpp from errors.yaml: generate_errors.py YAML OUT_DIR
 import os
 import re

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- What every service keeps beside its own tables: replay bytes, events, positions and due work. Run in the service's schema.
 
 -- The outcome of a command, kept with its effect: 2xx and business refusals only. Kept 72 h.

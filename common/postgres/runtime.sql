@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The instance's clock. Business time everywhere is runtime.now(): the database's clock plus the test clock's offset.
 CREATE SCHEMA IF NOT EXISTS runtime;
 CREATE TABLE IF NOT EXISTS runtime.clock (

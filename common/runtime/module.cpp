@@ -77,8 +77,9 @@ void ServiceCore::Committed() {
 
 void ServiceCore::Start() {
   service_.On<events::v1::ListEventsRequest, events::v1::ListEventsResponse>(
-      "millrace.events.v1.EventLog.ListEvents",
-      [this](CallContext, events::v1::ListEventsRequest request) { return log_.List(request.after_seq(), request.limit()); });
+      "millrace.events.v1.EventLog.ListEvents", [this](CallContext, events::v1::ListEventsRequest request) {
+        return log_.List(request.after_seq(), request.limit());
+      });
   service_.On<wire::NextDueRequest, wire::NextDueResponse>(
       "millrace.runtime.v1.Runtime.NextDue",
       [this](CallContext, wire::NextDueRequest) -> Task<Result<wire::NextDueResponse>> {

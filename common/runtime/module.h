@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every service is made of: a module that the process starts, asks and stops, on top of one core that brings databases, event
-// log, relay, consumers, due work, and the EventLog and Runtime RPCs.
+// What every service is made of: a module that the process starts, asks and stops, on top of one core that brings
+// databases, event log, relay, consumers, due work, and the EventLog and Runtime RPCs.
 #pragma once
 
 #include <functional>
@@ -61,8 +61,8 @@ class ServiceCore {
   const std::string& name() const { return name_; }
   Environment& environment() { return environment_; }
   Executor executor() { return environment_.executor; }
-  // Logged in as <name>_worker and <name>_reader. Writes, relays, pollers: worker. Reads for a caller: reader, by SQL functions that
-  // set the asking organization (design: Who may see).
+  // Logged in as <name>_worker and <name>_reader. Writes, relays, pollers: worker. Reads for a caller: reader, by SQL
+  // functions that set the asking organization (design: Who may see).
   postgres::Database& worker() { return worker_; }
   postgres::Database& reader() { return reader_; }
   rpc::Service& service() { return service_; }
@@ -76,8 +76,8 @@ class ServiceCore {
   // Registers EventLog and Runtime, starts relay, due work and consumers.
   void Start();
   void Stop();
-  // Waits until this service has applied what `source` had committed when the wait began, at most `timeout`: reading one's own
-  // writes. Late or unreachable: returns false, and the caller answers from what there is.
+  // Waits until this service has applied what `source` had committed when the wait began, at most `timeout`: reading
+  // one's own writes. Late or unreachable: returns false, and the caller answers from what there is.
   Task<bool> CatchUpWith(std::string source, std::chrono::milliseconds timeout);
 
  private:

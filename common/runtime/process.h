@@ -9,8 +9,8 @@
 
 namespace millrace::runtime {
 
-// The one loop of a process. The first SIGTERM or SIGINT calls `drain`, and the loop ends when that has; the second ends the process
-// at once with status 130.
+// The one loop of a process. The first SIGTERM or SIGINT calls `drain`, and the loop ends when that has; the second
+// ends the process at once with status 130.
 class Process {
  public:
   Process();

@@ -19,14 +19,19 @@ struct Checked {
 
 const std::vector<Checked>& Table() {
   static const std::vector<Checked> table = {
-      {{"role", "all", "all, or services by comma: gateway, identity, listing, matching, operations, escrow, credit, notifications",
-        false}, Kind::kText},
-      {{"http_address", "127.0.0.1:8080", "where the gateway listens; port 0 takes any free one", false}, Kind::kAddress},
+      {{"role", "all",
+        "all, or services by comma: gateway, identity, listing, matching, operations, escrow, credit, notifications",
+        false},
+       Kind::kText},
+      {{"http_address", "127.0.0.1:8080", "where the gateway listens; port 0 takes any free one", false},
+       Kind::kAddress},
       {{"database_url", "", "PostgreSQL: postgresql://… or key=value …", true}, Kind::kText},
-      {{"redis_url", "", "Redis: redis://host:port or unix:/path; empty: none, consumers poll each second", false}, Kind::kText},
+      {{"redis_url", "", "Redis: redis://host:port or unix:/path; empty: none, consumers poll each second", false},
+       Kind::kText},
       {{"data_folder", "", "where attachments are kept", false}, Kind::kText},
       {{"log_file", "", "log lines go here instead of standard error", false}, Kind::kText},
-      {{"internal_token", "", "secret that services show each other; secrets of API keys derive from it", true}, Kind::kText},
+      {{"internal_token", "", "secret that services show each other; secrets of API keys derive from it", true},
+       Kind::kText},
       {{"operator_key", "", "API key of the built-in operator", true}, Kind::kText},
       {{"regulator_key", "", "API key of the built-in regulator", true}, Kind::kText},
       {{"test_clock", "false", "a test instance: its clock can be moved", false}, Kind::kBool},
@@ -71,7 +76,8 @@ std::string Fault(const Checked& row, const std::string& value) {
       return value.starts_with("http://") ? "" : "must start with http://";
     case Kind::kAddress: {
       size_t colon = value.rfind(':');
-      bool good = colon != value.npos && colon > 0 && IsNumber(value.substr(colon + 1)) && std::stoi(value.substr(colon + 1)) < 65536;
+      bool good = colon != value.npos && colon > 0 && IsNumber(value.substr(colon + 1)) &&
+                  std::stoi(value.substr(colon + 1)) < 65536;
       return good ? "" : "must be host:port";
     }
     case Kind::kText:
@@ -143,7 +149,8 @@ Settings Settings::Load(const std::vector<std::string>& flags, std::vector<std::
       given[name] = value;
     }
   }
-  if (const char* from_environment = std::getenv("MILLRACE_CONFIG"); file.empty() && from_environment) file = from_environment;
+  if (const char* from_environment = std::getenv("MILLRACE_CONFIG"); file.empty() && from_environment)
+    file = from_environment;
   if (!file.empty()) {
     std::ifstream in(file);
     if (!in) faults->push_back(file + ": cannot be read");

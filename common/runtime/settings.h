@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program's configuration: flags, then MILLRACE_* variables, then a file, then defaults; every fault is reported at once.
+// The program's configuration: flags, then MILLRACE_* variables, then a file, then defaults; every fault is reported at
+// once.
 #pragma once
 
 #include <map>

@@ -30,7 +30,8 @@ TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
 
 TEST(Settings, EveryFaultIsReportedAtOnce) {
   std::vector<std::string> faults;
-  Settings::Load({"--test-clock=maybe", "--colour=red", "--http-address=nowhere", "--custodian-url=bank", "stray"}, &faults);
+  Settings::Load({"--test-clock=maybe", "--colour=red", "--http-address=nowhere", "--custodian-url=bank", "stray"},
+                 &faults);
   EXPECT_EQ(faults.size(), 5u);
 }
 
