@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/crypto/crypto.h"
+#include "common/rpc/page.h"
+#include "services/identity/app/identity.h"
+#include "services/identity/app/wire.h"
+#include "services/identity/store/reads.h"
+
+namespace millrace::identity {
+namespace {
+
+using Set = IdentitySet;
+
+std::vector<std::string> Words(const auto& values) { return {values.begin(), values.end()}; }
+
+// A built-in organization with its key, as the configuration has it.
+void MakeBuiltIn(Set& set, const Uuid& id, const char* name, const char* role, const std::string& secret) {
+  OrganizationRow& row = set.organizations[id];
+  if (row.version == 0) {
+    row.id = id;
+    row.version = 1;
+    row.changed = true;
+    row.message.set_id(FormatId("org", id));
+    row.message.set_display_name(name);
+    row.message.set_state(v1::Organization::VERIFIED);
+    row.message.add_roles(role);
+    SetTime(row.message.mutable_create_time(), set.now);
+    SetTime(row.message.mutable_update_time(), set.now);
+  }
+  Uuid key_id = crypto::DeriveId(id, "key");
+  KeyRow& key = set.keys[key_id];
+  if (secret.empty()) {
+    if (key.version == 0) {
+      set.keys.erase(key_id);
+    } else if (!key.revoke_time) {
+      key.revoke_time = set.now;
+      ++key.version;
+      key.changed = true;
+    }
+    return;
+  }
+  std::string hash = Secrets::Hash(secret);
+  if (key.version > 0 && key.secret_hash == hash) return;  // a revoked one stays revoked
+  if (key.version == 0) {
+    key.id = key_id;
+    key.organization = id;
+    key.display_name = name;
+    key.roles.push_back(role);
+    key.create_time = set.now;
+  }
+  key.secret_hash = hash;
+  // Never more than a third of a secret that somebody chose.
+  key.hint = secret.substr(0, std::min<size_t>(12, secret.size() / 3));
+  key.revoke_time.reset();
+  ++key.version;
+  key.changed = true;
+}
+
+}  // namespace
+
+Identity::Identity(postgres::Writer<IdentitySet>& writer, postgres::Database& worker, postgres::Database& reader,
+                   std::function<rpc::Channel&(std::string_view)> channel, IdentityConfig config)
+    : writer_(writer),
+      worker_(worker),
+      reader_(reader),
+      channel_(std::move(channel)),
+      config_(std::move(config)),
+      secrets_(config_.instance_secret, config_.test_clock) {}
+
+Task<Result<void>> Identity::MakeBuiltIns() {
+  if (config_.instance_secret.empty()) co_return Fail(Error::Internal("identity: internal_token is empty"));
+  Uuid office = Uuid::FromHex(kOperatorHex), regulator = Uuid::FromHex(kRegulatorHex);
+  postgres::Command<Set> command;
+  command.header.method = "MakeBuiltIns";
+  command.need = [office, regulator](Set& set) {
+    for (const Uuid& id : {office, regulator}) {
+      set.want_organizations.insert(id);
+      set.want_keys.insert(crypto::DeriveId(id, "key"));
+    }
+  };
+  command.decide = [this, office, regulator](Set& set) -> Result<std::string> {
+    MakeBuiltIn(set, office, "运营方 / Operator", "operator", config_.operator_secret);
+    MakeBuiltIn(set, regulator, "监管方 / Regulator", "regulator", config_.regulator_secret);
+    return std::string();
+  };
+  Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  bool test = config_.test_clock;
+  Result<void> marked = co_await MarkTestClock(worker_, test);
+  co_return std::move(marked);
+}
+
+Task<Result<std::string>> Identity::Run(CallContext context, postgres::Command<IdentitySet> command) {
+  Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  context.reply->replayed = outcome->replayed;
+  co_return std::move(outcome->response);
+}
+
+KeyRow Identity::NewKey(const Uuid& id, const Uuid& organization, std::string display_name,
+                        std::vector<std::string> roles, Time now) const {
+  KeyRow key;
+  key.id = id;
+  key.organization = organization;
+  key.display_name = std::move(display_name);
+  key.roles = std::move(roles);
+  std::string secret = secrets_.Make(id);
+  key.secret_hash = Secrets::Hash(secret);
+  key.hint = Secrets::Hint(secret);
+  key.create_time = now;
+  key.version = 1;
+  key.changed = true;
+  return key;
+}
+
+Task<Result<v1::ApiKey>> Identity::CreateApiKey(CallContext context, v1::CreateApiKeyRequest request) {
+  Uuid owner = context.organization, id = Uuid::New();
+  if (!request.organization_id().empty()) {
+    MILLRACE_CO_TRY(owner, ParseId("org", request.organization_id(), "#/organization_id"));
+    if (owner != context.organization && !context.IsOperator()) co_return Fail(ErrorCode::kNotFound);
+  }
+  bool own = owner == context.organization;
+  auto wanted = std::make_shared<v1::ApiKey>(std::move(*request.mutable_api_key()));
+  postgres::Command<Set> command;
+  command.header = postgres::CommandHeader::Of(context, "CreateApiKey");
+  command.need = [owner](Set& set) { set.want_organizations.insert(owner); };
+  command.decide = [this, wanted, owner, own, id, caller = Words(context.roles)](Set& set) -> Result<std::string> {
+    auto found = set.organizations.find(owner);
+    if (found == set.organizations.end()) return Fail(ErrorCode::kNotFound);
+    std::vector<std::string> has = Words(found->second.message.roles());
+    MILLRACE_TRY(std::vector<std::string> roles, domain::KeyRoles(Words(wanted->roles()), has, own ? caller : has));
+    KeyRow& key = set.keys[id];
+    key = NewKey(id, owner, wanted->display_name(), std::move(roles), set.now);
+    return Present(key).SerializeAsString();
+  };
+  bool only_check = context.validate_only;
+  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  v1::ApiKey key;
+  key.ParseFromString(*outcome);
+  // Filled in here, on fresh and replayed answers alike: what is kept with the idempotency key has no secret.
+  if (!only_check) key.set_secret(secrets_.Again(IdOrNil(key.id()), key.hint()));
+  co_return std::move(key);
+}
+
+Task<Result<v1::ListApiKeysResponse>> Identity::ListApiKeys(CallContext context, v1::ListApiKeysRequest request) {
+  std::string filter = context.organization.Hex() + " api_keys";
+  MILLRACE_CO_TRY(rpc::Page page, rpc::ReadPage(request.page_size(), request.page_token(), filter));
+  Asker asker = Asker::Of(context);
+  Uuid after = page.after;
+  int rows = page.size + 1;
+  Result<std::vector<KeyRow>> read = co_await ReadKeys(reader_, std::move(asker), after, rows);
+  MILLRACE_CO_TRY(std::vector<KeyRow> found, std::move(read));
+  v1::ListApiKeysResponse response;
+  for (const KeyRow& key : found) {
+    if (response.data_size() == page.size) {
+      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
+      break;
+    }
+    *response.add_data() = Present(key);
+  }
+  co_return std::move(response);
+}
+
+Task<Result<v1::ApiKey>> Identity::RevokeApiKey(CallContext context, v1::RevokeApiKeyRequest request) {
+  MILLRACE_CO_TRY(Uuid id, ParseId("key", request.id()));
+  postgres::Command<Set> command;
+  command.header = postgres::CommandHeader::Of(context, "RevokeApiKey");
+  command.need = [id](Set& set) { set.want_keys.insert(id); };
+  command.decide = [id, asking = context.organization, any = context.IsOperator()](Set& set) -> Result<std::string> {
+    auto found = set.keys.find(id);
+    if (found == set.keys.end() || (found->second.organization != asking && !any)) return Fail(ErrorCode::kNotFound);
+    KeyRow& key = found->second;
+    if (!key.revoke_time) {
+      key.revoke_time = set.now;
+      ++key.version;
+      key.changed = true;
+    }
+    return Present(key).SerializeAsString();
+  };
+  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  v1::ApiKey key;
+  key.ParseFromString(*outcome);
+  co_return std::move(key);
+}
+
+Task<Result<v1::AuthenticateResponse>> Identity::Authenticate(CallContext, v1::AuthenticateRequest request) {
+  if (request.token().empty()) co_return Fail(ErrorCode::kUnauthenticated);
+  std::string hash = Secrets::Hash(request.token());
+  Result<std::optional<Credential>> read = co_await ReadCredential(reader_, std::move(hash));
+  MILLRACE_CO_TRY(std::optional<Credential> credential, std::move(read));
+  if (!credential) co_return Fail(ErrorCode::kUnauthenticated);
+  v1::AuthenticateResponse response;
+  response.set_organization_id(FormatId("org", credential->organization));
+  response.set_api_key_id(FormatId("key", credential->key));
+  for (const std::string& role : credential->roles) response.add_roles(role);
+  response.set_verified(credential->state == v1::Organization::VERIFIED);
+  co_return std::move(response);
+}
+
+}  // namespace millrace::identity

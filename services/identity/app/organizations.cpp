@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/base/uscc.h"
+#include "common/crypto/crypto.h"
+#include "common/rpc/page.h"
+#include "services/identity/app/identity.h"
+#include "services/identity/app/wire.h"
+#include "services/identity/store/reads.h"
+
+namespace millrace::identity {
+namespace {
+
+using Set = IdentitySet;
+using Command = postgres::Command<IdentitySet>;
+
+Uuid ExpireTaskId(const Uuid& organization) { return crypto::DeriveId(organization, kExpireTask); }
+
+std::string_view EventType(domain::Verb verb) {
+  switch (verb) {
+    case domain::Verb::kVerify:
+      return "organization.verified";
+    case domain::Verb::kReject:
+    case domain::Verb::kExpire:
+      return "organization.rejected";
+    case domain::Verb::kSuspend:
+      return "organization.suspended";
+    case domain::Verb::kReinstate:
+      return "organization.reinstated";
+  }
+  return "";
+}
+
+std::string_view MethodName(domain::Verb verb) {
+  switch (verb) {
+    case domain::Verb::kVerify:
+      return "VerifyOrganization";
+    case domain::Verb::kReject:
+      return "RejectOrganization";
+    case domain::Verb::kSuspend:
+      return "SuspendOrganization";
+    case domain::Verb::kReinstate:
+      return "ReinstateOrganization";
+    case domain::Verb::kExpire:
+      return "Expire";
+  }
+  return "";
+}
+
+void Log(Set& set, std::string_view type, const OrganizationRow& row) {
+  v1::Organization payload = Present(row.message, row.version);
+  set.events.push_back({std::string(type),
+                        payload.id(),
+                        row.version,
+                        {row.id},
+                        payload.GetDescriptor()->full_name(),
+                        payload.SerializeAsString()});
+}
+
+// What the field rules cannot say; all faults at once.
+Result<void> CheckRegistration(const v1::Organization& organization) {
+  std::vector<Violation> violations;
+  for (Result<void> checked : {CheckUscc(organization.uscc(), "#/organization/uscc"),
+                               domain::CheckIndustryCode(organization.industry_code(), "#/organization/industry_code"),
+                               domain::CheckRegionCode(organization.region_code(), "#/organization/region_code")}) {
+    if (!checked)
+      violations.insert(violations.end(), checked.error().violations.begin(), checked.error().violations.end());
+  }
+  if (violations.empty()) return {};
+  return Fail(Error::Of(std::move(violations)));
+}
+
+Error Taken(const char* pointer, const std::string& value) {
+  return Error::At(pointer, ErrorCode::kAlreadyExists, {{"value", value}});
+}
+
+// Moves an organization by the state table.
+Result<std::string> ApplyVerb(Set& set, const Uuid& id, domain::Verb verb, uint8_t actor, const std::string& reason,
+                              const std::string& if_match) {
+  auto found = set.organizations.find(id);
+  if (found == set.organizations.end()) return Fail(ErrorCode::kNotFound);
+  OrganizationRow& row = found->second;
+  if (!if_match.empty() && if_match != "*" && if_match != std::to_string(row.version))
+    return Fail(ErrorCode::kEtagMismatch);
+  auto from = static_cast<domain::State>(row.message.state());
+  MILLRACE_TRY(domain::State to, domain::Decide(from, verb, actor));
+  row.message.set_state(static_cast<v1::Organization::State>(to));
+  row.message.set_state_reason(reason);
+  SetTime(row.message.mutable_update_time(), set.now);
+  ++row.version;
+  row.changed = true;
+  if (from == domain::State::kPending && actor != kSystem) set.cancelled_tasks.push_back(ExpireTaskId(id));
+  Log(set, EventType(verb), row);
+  return Present(row.message, row.version).SerializeAsString();
+}
+
+}  // namespace
+
+Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallContext context,
+                                                                          v1::CreateOrganizationRequest request) {
+  MILLRACE_CO_CHECK(CheckRegistration(request.organization()));
+  Uuid id = Uuid::New(), key_id = Uuid::New();
+  Command command;
+  if (request.validate_only()) context.validate_only = true;
+  command.header = postgres::CommandHeader::Of(context, "CreateOrganization");
+  command.header.organization = Uuid();  // whoever registers is nobody yet
+  auto wanted = std::make_shared<v1::Organization>(std::move(*request.mutable_organization()));
+  command.need = [wanted](Set& set) {
+    set.want_usccs.insert(wanted->uscc());
+    if (!wanted->external_id().empty()) set.want_external_ids.insert(wanted->external_id());
+  };
+  command.decide = [this, wanted, id, key_id](Set& set) -> Result<std::string> {
+    if (set.taken_usccs.contains(wanted->uscc())) return Fail(Taken("#/organization/uscc", wanted->uscc()));
+    if (set.taken_external_ids.contains(wanted->external_id())) {
+      return Fail(Taken("#/organization/external_id", wanted->external_id()));
+    }
+    set.taken_usccs.insert(wanted->uscc());
+    if (!wanted->external_id().empty()) set.taken_external_ids.insert(wanted->external_id());
+    OrganizationRow& row = set.organizations[id];
+    row = {id, 1, *wanted, true};
+    row.message.set_id(FormatId("org", id));
+    row.message.set_state(v1::Organization::PENDING);
+    row.message.add_roles("provider");
+    row.message.add_roles("buyer");
+    SetTime(row.message.mutable_create_time(), set.now);
+    SetTime(row.message.mutable_update_time(), set.now);
+    KeyRow& key = set.keys[key_id];
+    key = NewKey(key_id, id, "first key", {"buyer", "provider"}, set.now);
+    set.tasks.push_back({ExpireTaskId(id), std::string(kExpireTask), id, set.now + domain::kPendingFor, ""});
+    Log(set, "organization.registered", row);
+    v1::CreateOrganizationResponse response;
+    *response.mutable_organization() = Present(row.message, row.version);
+    *response.mutable_api_key() = Present(key);
+    return response.SerializeAsString();
+  };
+  bool only_check = context.validate_only;
+  std::shared_ptr<ReplyInfo> reply = context.reply;
+  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  v1::CreateOrganizationResponse response;
+  response.ParseFromString(*outcome);
+  if (!only_check) {
+    v1::ApiKey* key = response.mutable_api_key();
+    key->set_secret(secrets_.Again(IdOrNil(key->id()), key->hint()));
+  }
+  reply->etag = response.organization().etag();
+  co_return std::move(response);
+}
+
+Task<Result<v1::Organization>> Identity::OrganizationVerb(domain::Verb verb, CallContext context,
+                                                          v1::OrganizationVerbRequest request) {
+  if (domain::NeedsReason(verb) && request.reason().empty())
+    co_return Fail(Error::At("#/reason", ErrorCode::kRequired));
+  MILLRACE_CO_TRY(Uuid id, ParseId("org", request.id()));
+  Command command;
+  command.header = postgres::CommandHeader::Of(context, MethodName(verb));
+  command.need = [id](Set& set) { set.want_organizations.insert(id); };
+  command.decide = [id, verb, reason = request.reason(), if_match = context.if_match](Set& set) {
+    return ApplyVerb(set, id, verb, kOperator, reason, if_match);
+  };
+  std::shared_ptr<ReplyInfo> reply = context.reply;
+  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  v1::Organization organization;
+  organization.ParseFromString(*outcome);
+  reply->etag = organization.etag();
+  co_return std::move(organization);
+}
+
+Task<Result<void>> Identity::Expire(tasks::DueTask task) {
+  Command command;
+  Uuid id = task.subject;
+  postgres::EndedTask ended = task.Ended();
+  command.header.method = kExpireTask;
+  command.need = [id](Set& set) { set.want_organizations.insert(id); };
+  command.decide = [id, ended](Set& set) -> Result<std::string> {
+    set.ended_tasks.push_back(ended);
+    auto found = set.organizations.find(id);
+    // The operator's decision may have come between the claim and this lock.
+    if (found == set.organizations.end() || found->second.message.state() != v1::Organization::PENDING)
+      return std::string();
+    return ApplyVerb(set, id, domain::Verb::kExpire, kSystem, "90 天内未完成审核 / not verified within 90 days", "");
+  };
+  Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  co_return Result<void>();
+}
+
+Task<Result<v1::Organization>> Identity::GetOrganization(CallContext context, v1::GetOrganizationRequest request) {
+  MILLRACE_CO_TRY(Uuid id, ParseId("org", request.id()));
+  Asker asker = Asker::Of(context);
+  Result<std::optional<Found<v1::Organization>>> read = co_await ReadOrganization(reader_, std::move(asker), id);
+  MILLRACE_CO_TRY(std::optional<Found<v1::Organization>> found, std::move(read));
+  if (!found) co_return Fail(ErrorCode::kNotFound);
+  v1::Organization organization = Present(std::move(found->message), found->version);
+  context.reply->etag = organization.etag();
+  co_return std::move(organization);
+}
+
+Task<Result<v1::ListOrganizationsResponse>> Identity::ListOrganizations(CallContext context,
+                                                                        v1::ListOrganizationsRequest request) {
+  std::string filter =
+      context.organization.Hex() + " organizations " + std::to_string(request.state()) + " " + request.external_id();
+  MILLRACE_CO_TRY(rpc::Page page, rpc::ReadPage(request.page_size(), request.page_token(), filter));
+  Asker asker = Asker::Of(context);
+  Uuid after = page.after;
+  int rows = page.size + 1;
+  int state = request.state();
+  Result<std::vector<Found<v1::Organization>>> read =
+      co_await ReadOrganizations(reader_, std::move(asker), after, rows, state, request.external_id());
+  MILLRACE_CO_TRY(std::vector<Found<v1::Organization>> found, std::move(read));
+  v1::ListOrganizationsResponse response;
+  for (auto& one : found) {
+    if (response.data_size() == page.size) {
+      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
+      break;
+    }
+    *response.add_data() = Present(std::move(one.message), one.version);
+  }
+  co_return std::move(response);
+}
+
+Task<Result<v1::Me>> Identity::GetMe(CallContext context, v1::GetMeRequest) {
+  Asker asker = Asker::Of(context);
+  Uuid own = context.organization;
+  Result<std::optional<Found<v1::Organization>>> read = co_await ReadOrganization(reader_, std::move(asker), own);
+  MILLRACE_CO_TRY(std::optional<Found<v1::Organization>> found, std::move(read));
+  if (!found) co_return Fail(ErrorCode::kNotFound);
+  v1::Me me;
+  *me.mutable_organization() = Present(std::move(found->message), found->version);
+  me.set_api_key_id(context.actor);
+  for (const std::string& role : context.roles) me.add_roles(role);
+  co_return std::move(me);
+}
+
+}  // namespace millrace::identity

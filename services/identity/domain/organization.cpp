@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/identity/domain/organization.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace millrace::identity::domain {
+namespace {
+
+using Row = Transition<State, Verb>;
+
+constexpr Row kRows[] = {
+    {State::kPending, Verb::kVerify, State::kVerified, kOperator, "", "keys may write"},
+    {State::kPending, Verb::kReject, State::kRejected, kOperator, "with a reason", ""},
+    {State::kPending, Verb::kExpire, State::kRejected, kSystem, "nobody decided in 90 days", ""},
+    {State::kVerified, Verb::kSuspend, State::kSuspended, kOperator, "with a reason",
+     "keys read only; listings are withdrawn"},
+    {State::kSuspended, Verb::kReinstate, State::kVerified, kOperator, "", "keys may write"},
+};
+constexpr Wait<State, Verb> kWaits[] = {{State::kPending, Verb::kExpire, "90 days after the registration"}};
+
+std::string_view StateName(State state) {
+  switch (state) {
+    case State::kPending:
+      return "PENDING";
+    case State::kVerified:
+      return "VERIFIED";
+    case State::kRejected:
+      return "REJECTED";
+    case State::kSuspended:
+      return "SUSPENDED";
+  }
+  return "";
+}
+
+std::string_view VerbName(Verb verb) {
+  switch (verb) {
+    case Verb::kVerify:
+      return "verify";
+    case Verb::kReject:
+      return "reject";
+    case Verb::kSuspend:
+      return "suspend";
+    case Verb::kReinstate:
+      return "reinstate";
+    case Verb::kExpire:
+      return "expire";
+  }
+  return "";
+}
+
+// GB/T 4754-2017: the 97 divisions, 01 to 97 without a gap, by their sections.
+struct Section {
+  char letter;
+  int first, last;
+};
+constexpr Section kSections[] = {{'A', 1, 5},   {'B', 6, 12},  {'C', 13, 43}, {'D', 44, 46}, {'E', 47, 50},
+                                 {'F', 51, 52}, {'G', 53, 60}, {'H', 61, 62}, {'I', 63, 65}, {'J', 66, 69},
+                                 {'K', 70, 70}, {'L', 71, 72}, {'M', 73, 75}, {'N', 76, 79}, {'O', 80, 82},
+                                 {'P', 83, 83}, {'Q', 84, 85}, {'R', 86, 90}, {'S', 91, 96}, {'T', 97, 97}};
+
+// GB/T 2260: provinces, autonomous regions, municipalities and special administrative regions.
+constexpr int kProvinces[] = {11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42,
+                              43, 44, 45, 46, 50, 51, 52, 53, 54, 61, 62, 63, 64, 65, 71, 81, 82};
+
+bool AllDigits(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+bool IsIndustryCode(std::string_view code) {
+  const Section* section = nullptr;
+  if (!code.empty() && code[0] >= 'A' && code[0] <= 'T') {
+    section = &kSections[code[0] - 'A'];
+    code.remove_prefix(1);
+    if (code.empty()) return true;
+  }
+  if (code.size() < 2 || code.size() > 4 || !AllDigits(code)) return false;
+  int division = (code[0] - '0') * 10 + (code[1] - '0');
+  if (division < 1 || division > 97) return false;
+  return section == nullptr || (division >= section->first && division <= section->last);
+}
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+}  // namespace
+
+const StateTable<State, Verb>& OrganizationTable() {
+  static constexpr StateTable<State, Verb> kTable{kRows, kWaits, StateName, VerbName};
+  return kTable;
+}
+
+Result<State> Decide(State from, Verb verb, uint8_t actor) {
+  const auto& table = OrganizationTable();
+  if (const Row* row = table.Find(from, verb, actor)) return row->to;
+  std::vector<std::string> allowed;
+  for (const Row* row : table.From(from)) {
+    if (row->actors & actor) allowed.emplace_back(VerbName(row->event));
+  }
+  if (allowed.empty()) allowed.emplace_back("-");
+  return Fail(
+      ErrorCode::kStateConflict,
+      {{"state", std::string(StateName(from))}, {"action", std::string(VerbName(verb))}, {"allowed", Join(allowed)}});
+}
+
+bool NeedsReason(Verb verb) { return verb == Verb::kReject || verb == Verb::kSuspend; }
+
+Result<void> CheckIndustryCode(std::string_view code, std::string_view pointer) {
+  if (code.empty() || IsIndustryCode(code)) return {};
+  return Fail(Error::At(std::string(pointer), ErrorCode::kUnknownIndustryCode, {{"industry_code", std::string(code)}}));
+}
+
+Result<void> CheckRegionCode(std::string_view code, std::string_view pointer) {
+  if (code.empty()) return {};
+  if (code.size() == 6 && AllDigits(code)) {
+    int province = (code[0] - '0') * 10 + (code[1] - '0');
+    if (std::find(std::begin(kProvinces), std::end(kProvinces), province) != std::end(kProvinces)) return {};
+  }
+  return Fail(Error::At(std::string(pointer), ErrorCode::kInvalidFormat, {{"expected", "GB/T 2260 (320583)"}}));
+}
+
+Result<Point> ToWgs84(Point given, CoordinateSystem system, std::string_view pointer) {
+  auto outside = [&](const char* field, const char* min, const char* max) {
+    return Fail(Error::At(std::string(pointer) + "/" + field, ErrorCode::kOutOfRange, {{"min", min}, {"max", max}}));
+  };
+  // Written so that NaN is outside too.
+  if (!(given.longitude >= -180 && given.longitude <= 180)) return outside("longitude", "-180", "180");
+  if (!(given.latitude >= -90 && given.latitude <= 90)) return outside("latitude", "-90", "90");
+  if (system == CoordinateSystem::kGcj02) return FromGcj02(given);
+  if (system == CoordinateSystem::kBd09) return FromBd09(given);
+  return given;
+}
+
+Result<std::vector<std::string>> KeyRoles(const std::vector<std::string>& wanted,
+                                          const std::vector<std::string>& organization,
+                                          const std::vector<std::string>& caller) {
+  std::vector<std::string> roles = wanted.empty() ? organization : wanted;
+  std::sort(roles.begin(), roles.end());
+  roles.erase(std::unique(roles.begin(), roles.end()), roles.end());
+  std::vector<std::string> missing;
+  auto has = [](const std::vector<std::string>& in, const std::string& role) {
+    return std::find(in.begin(), in.end(), role) != in.end();
+  };
+  for (const std::string& role : roles) {
+    if (!has(organization, role) || !has(caller, role)) missing.push_back(role);
+  }
+  if (!missing.empty()) return Fail(ErrorCode::kInsufficientScope, {{"roles", Join(missing)}});
+  return roles;
+}
+
+}  // namespace millrace::identity::domain

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/identity/domain/organization.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+namespace millrace::identity::domain {
+namespace {
+
+TEST(OrganizationTest, EveryStateIsReachedAndOnlyByTheTable) {
+  std::set<State> reached = {State::kPending};
+  for (size_t round = 0; round < 4; ++round) {
+    for (const auto& row : OrganizationTable().transitions) {
+      if (reached.contains(row.from)) reached.insert(row.to);
+    }
+  }
+  EXPECT_EQ(reached.size(), 4u);
+  EXPECT_EQ(Decide(State::kPending, Verb::kVerify, kOperator), State::kVerified);
+  EXPECT_EQ(Decide(State::kVerified, Verb::kSuspend, kOperator), State::kSuspended);
+  EXPECT_EQ(Decide(State::kSuspended, Verb::kReinstate, kOperator), State::kVerified);
+  EXPECT_EQ(Decide(State::kPending, Verb::kExpire, kSystem), State::kRejected);
+}
+
+TEST(OrganizationTest, RefusesWithWhatIsPossible) {
+  auto refused = Decide(State::kPending, Verb::kSuspend, kOperator);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kStateConflict);
+  EXPECT_EQ(refused.error().params.at("allowed"), "verify, reject");
+  EXPECT_EQ(refused.error().params.at("state"), "PENDING");
+  for (Verb verb : {Verb::kVerify, Verb::kReject, Verb::kSuspend, Verb::kReinstate}) {
+    EXPECT_FALSE(Decide(State::kRejected, verb, kOperator)) << "rejection is final";
+    EXPECT_FALSE(Decide(State::kPending, verb, kProvider)) << "only the operator decides";
+  }
+  EXPECT_FALSE(Decide(State::kVerified, Verb::kExpire, kSystem));
+}
+
+TEST(OrganizationTest, KnowsTheNinetySevenDivisionsOfTwentySections) {
+  int known = 0;
+  for (int division = 0; division < 100; ++division) {
+    std::string code = {static_cast<char>('0' + division / 10), static_cast<char>('0' + division % 10)};
+    if (!CheckIndustryCode(code, "#/x")) continue;
+    ++known;
+    int sections = 0;
+    for (char letter = 'A'; letter <= 'Z'; ++letter) sections += CheckIndustryCode(letter + code, "#/x").has_value();
+    EXPECT_EQ(sections, 1) << code << " belongs to one section";
+  }
+  EXPECT_EQ(known, 97);
+  for (const char* code : {"", "C", "T", "C34", "3425", "C3425", "342", "A01", "T9700"}) {
+    EXPECT_TRUE(CheckIndustryCode(code, "#/x")) << code;
+  }
+  for (const char* code : {"U", "c34", "00", "98", "A34", "3", "34251", "C342A", "3A", "CC34", " C34", "S97"}) {
+    auto refused = CheckIndustryCode(code, "#/organization/industry_code");
+    ASSERT_FALSE(refused) << code;
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnknownIndustryCode);
+    EXPECT_EQ(refused.error().params.at("field"), "industry_code");
+  }
+}
+
+TEST(OrganizationTest, ChecksRegionsByProvince) {
+  for (const char* code : {"320583", "110000", "440305", "820000", ""})
+    EXPECT_TRUE(CheckRegionCode(code, "#/x")) << code;
+  for (const char* code : {"000000", "160000", "990000", "32058", "3205833", "32058a"}) {
+    EXPECT_FALSE(CheckRegionCode(code, "#/x")) << code;
+  }
+}
+
+TEST(OrganizationTest, ChecksPositions) {
+  auto kept = ToWgs84({120.98, 31.38}, CoordinateSystem::kWgs84, "#/site/place");
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(*kept, (Point{120.98, 31.38}));
+  auto moved = ToWgs84({120.98, 31.38}, CoordinateSystem::kGcj02, "#/site/place");
+  ASSERT_TRUE(moved);
+  double km = DistanceKm(*kept, *moved);
+  EXPECT_GT(km, 0.1);
+  EXPECT_LT(km, 1.0);
+  for (Point bad : {Point{180.5, 0}, Point{-181, 0}, Point{0, 90.1}, Point{0, -91}, Point{NAN, 0}, Point{0, NAN},
+                    Point{INFINITY, 0}}) {
+    auto refused = ToWgs84(bad, CoordinateSystem::kBd09, "#/site/place");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kOutOfRange);
+  }
+}
+
+TEST(OrganizationTest, AKeyHasNoMoreThanItsOrganizationAndItsMaker) {
+  using Roles = std::vector<std::string>;
+  EXPECT_EQ(KeyRoles({}, {"provider", "buyer"}, {"buyer", "provider"}), (Roles{"buyer", "provider"}));
+  EXPECT_EQ(KeyRoles({"buyer", "buyer"}, {"provider", "buyer"}, {"buyer"}), (Roles{"buyer"}));
+  auto refused = KeyRoles({"operator"}, {"provider", "buyer"}, {"provider", "buyer"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInsufficientScope);
+  EXPECT_EQ(refused.error().params.at("roles"), "operator");
+  EXPECT_FALSE(KeyRoles({"provider"}, {"provider", "buyer"}, {"buyer"})) << "a narrow key makes no wider one";
+  EXPECT_FALSE(KeyRoles({}, {"provider", "buyer"}, {"buyer"}));
+}
+
+}  // namespace
+}  // namespace millrace::identity::domain

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/identity/module.h"
+
+#include "services/identity/app/identity.h"
+
+namespace millrace {
+std::span<const EmbeddedFile> IdentityMigrations();
+}
+
+namespace millrace::identity {
+namespace {
+
+IdentityConfig Config(const runtime::Settings& settings) {
+  IdentityConfig config;
+  config.instance_secret = settings.Get("internal_token");
+  config.operator_secret = settings.Get("operator_key");
+  config.regulator_secret = settings.Get("regulator_key");
+  config.test_clock = settings.Is("test_clock");
+  return config;
+}
+
+class IdentityModule : public runtime::Module {
+ public:
+  explicit IdentityModule(runtime::Environment& environment)
+      : core_("identity", environment),
+        writer_(environment.executor, core_.worker(), store_),
+        identity_(writer_, core_.worker(), core_.reader(), environment.channel, Config(*environment.settings)) {
+    writer_.OnCommit([this] { core_.Committed(); });
+    Register();
+  }
+
+  rpc::Service& service() override { return core_.service(); }
+
+  Task<Result<void>> Start() override {
+    Result<void> made = co_await identity_.MakeBuiltIns();
+    if (made) core_.Start();
+    co_return std::move(made);
+  }
+
+  void Stop() override { core_.Stop(); }
+
+ private:
+  template <class Request, class Response>
+  void On(const char* method, Task<Result<Response>> (Identity::*use_case)(CallContext, Request)) {
+    core_.service().On<Request, Response>(std::string("millrace.identity.v1.Identity.") + method,
+                                          [this, use_case](CallContext context, Request request) {
+                                            return (identity_.*use_case)(std::move(context), std::move(request));
+                                          });
+  }
+  void OnVerb(const char* method, domain::Verb verb) {
+    core_.service().On<v1::OrganizationVerbRequest, v1::Organization>(
+        std::string("millrace.identity.v1.Identity.") + method,
+        [this, verb](CallContext context, v1::OrganizationVerbRequest request) {
+          return identity_.OrganizationVerb(verb, std::move(context), std::move(request));
+        });
+  }
+  void Register() {
+    On("CreateOrganization", &Identity::CreateOrganization);
+    On("GetOrganization", &Identity::GetOrganization);
+    On("ListOrganizations", &Identity::ListOrganizations);
+    OnVerb("VerifyOrganization", domain::Verb::kVerify);
+    OnVerb("RejectOrganization", domain::Verb::kReject);
+    OnVerb("SuspendOrganization", domain::Verb::kSuspend);
+    OnVerb("ReinstateOrganization", domain::Verb::kReinstate);
+    On("CreateSite", &Identity::CreateSite);
+    On("GetSite", &Identity::GetSite);
+    On("ListSites", &Identity::ListSites);
+    On("CreateApiKey", &Identity::CreateApiKey);
+    On("ListApiKeys", &Identity::ListApiKeys);
+    On("RevokeApiKey", &Identity::RevokeApiKey);
+    On("GetMe", &Identity::GetMe);
+    On("Authenticate", &Identity::Authenticate);
+    On("GetClock", &Identity::GetClock);
+    On("AdvanceClock", &Identity::AdvanceClock);
+    core_.tasks().Handle(std::string(kExpireTask),
+                         [this](tasks::DueTask task) { return identity_.Expire(std::move(task)); });
+  }
+
+  runtime::ServiceCore core_;
+  IdentityStore store_;
+  postgres::Writer<IdentitySet> writer_;
+  Identity identity_;
+};
+
+}  // namespace
+
+std::unique_ptr<runtime::Module> MakeModule(runtime::Environment& environment) {
+  return std::make_unique<IdentityModule>(environment);
+}
+
+std::span<const EmbeddedFile> Migrations() { return IdentityMigrations(); }
+
+}  // namespace millrace::identity

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at named points, a lost Redis, a silent bank: money and capacity come out right."""
+import concurrent.futures
+import datetime
+import threading
+import time
+import uuid
+
+import pytest
+
+from world import DEPOSIT, PAYOUT, TOTAL, fen, parse
+
+
+def conserved(world, buyer, paid_in):
+    """What came in is available, held, or left with the bank by a pay-out; nothing else."""
+    balance = world.balance(buyer)
+    assert balance["available"] + balance["held"] == paid_in, balance
+
+
+@pytest.mark.parametrize("role, point", [
+    ("operations", "operations.after_reservation"),
+    ("operations", "operations.after_hold"),
+    ("operations", "operations.before_answer"),
+    ("escrow", "escrow.after_pay_in_notice"),
+])
+def test_killed_between_two_effects(split_world, role, point):
+    """The role dies once at the point, in the course of one booking that is paid before or after."""
+    world = split_world(crash_point=point, crash_role=role)
+    old_pid = world.platform.pid(role)
+    provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
+    # Up to here no booking and no pay-in has passed the point.
+    assert world.platform.pid(role) == old_pid
+    listing = world.listing(provider)
+    key = f"test-{uuid.uuid4()}"
+    body = world.booking_body(listing, world.window())
+    booked = buyer.client.post_until_known("/v1/bookings", body, key).body
+    assert booked["state"] in ("HELD", "CONFIRMED")
+    # The same key names the same booking: one was made, not two.
+    assert buyer.client.post_until_known("/v1/bookings", body, key)["id"] == booked["id"]
+    world.escrow(buyer, booked["id"], "AWAITING", seconds=30)
+    world.transfer(buyer, TOTAL + DEPOSIT)
+    world.platform.wait_restarted(role, old_pid)
+    world.booking(buyer, booked["id"], "CONFIRMED", seconds=40)
+    world.escrow(buyer, booked["id"], "HELD")
+    assert len(buyer.client.get("/v1/bookings").body["data"]) == 1
+    assert world.balance(buyer) == {"available": 0, "held": TOTAL + DEPOSIT, "payable": 0}
+    rival = world.organization("示例同行")
+    assert rival.client.refuse("POST", "/v1/bookings", body).code == "BOOKING_CONFLICT"
+    world.verify_ledger()
+
+
+@pytest.mark.parametrize("passage", [1, 2, 3])
+def test_escrow_killed_before_its_answer(split_world, passage):
+    """Whatever escrow had done when it died, the buyer's retry and the bank's retry lead to the same end."""
+    world = split_world(crash_point=f"escrow.before_answer:{passage}", crash_role="escrow")
+    provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
+    listing = world.listing(provider)
+    booked = buyer.client.post_until_known("/v1/bookings", world.booking_body(listing, world.window())).body
+    escrow = world.escrow(buyer, booked["id"], "AWAITING", seconds=30)
+    world.transfer(buyer, TOTAL + DEPOSIT)
+    world.booking(buyer, booked["id"], "CONFIRMED", seconds=40)
+    refused = None
+    for _ in range(3):  # passes the point again: a refusal of a keyed call
+        refused = buyer.client.send("POST", f"/v1/escrows/{escrow['id']}:release", {}, timeout=10)
+        if refused.status == 409:
+            break
+        time.sleep(0.5)
+    assert refused["code"] == "NOT_ACCEPTED_YET"
+    conserved(world, buyer, TOTAL + DEPOSIT)
+    world.verify_ledger()
+
+
+def test_killed_at_any_moment_under_load(split_world):
+    """operations and escrow die in turn while bookings are made and paid; every booking ends once, and no fen is lost."""
+    world = split_world()
+    provider = world.organization("示例提供方")
+    buyers = [world.organization(f"示例需求方 {n}") for n in range(4)]
+    listing = world.listing(provider, funding_window_minutes=60)
+    stop = threading.Event()
+
+    def killer():
+        for role in ("operations", "escrow", "operations", "escrow"):
+            if stop.wait(0.7):
+                return
+            old = world.platform.pid(role)
+            world.platform.kill(role)
+            world.platform.wait_restarted(role, old)
+
+    def trade(n):
+        buyer = buyers[n % len(buyers)]
+        body = world.booking_body(listing, windows[n])
+        booked = buyer.client.post_until_known("/v1/bookings", body, f"load-{n:08}", seconds=60).body
+        while True:
+            try:
+                world.transfer(buyer, TOTAL + DEPOSIT)
+                break
+            except Exception:  # escrow is down for a moment: the reference is asked again
+                time.sleep(0.2)
+        return buyer, booked
+
+    windows = [world.window(days=2 + n) for n in range(12)]
+    thread = threading.Thread(target=killer)
+    thread.start()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        trades = list(pool.map(trade, range(12)))
+    stop.set()
+    thread.join()
+    for buyer, booked in trades:
+        world.booking(buyer, booked["id"], "CONFIRMED", seconds=60)
+    assert len({booked["id"] for _, booked in trades}) == 12
+    for buyer in buyers:
+        buyer.client.wait("/v1/balance", lambda body: fen(body.get("held", {})) == 3 * (TOTAL + DEPOSIT))
+        conserved(world, buyer, 3 * (TOTAL + DEPOSIT))
+    world.verify_ledger()
+
+
+def test_killed_before_the_money_comes_the_slot_is_freed(split_world):
+    """A booking whose service died holds its slot no longer than its funding window."""
+    world = split_world(crash_point="operations.after_hold", crash_role="operations")
+    provider, buyer, other = (world.organization() for _ in range(3))
+    listing = world.listing(provider, funding_window_minutes=60)
+    old_pid = world.platform.pid("operations")
+    body = world.booking_body(listing, world.window(days=3))
+    booked = buyer.client.post_until_known("/v1/bookings", body).body
+    world.platform.wait_restarted("operations", old_pid)
+    world.operator.post_until_known("/v1/clock:advance", {
+        "to_time": (world.now() + datetime.timedelta(minutes=61)).strftime("%Y-%m-%dT%H:%M:%SZ")}, seconds=60)
+    world.booking(buyer, booked["id"], "EXPIRED")
+    world.escrow(buyer, booked["id"], "EXPIRED", "VOIDED")
+    assert other.client.post("/v1/bookings", body)["state"] == "HELD"
+    world.verify_ledger()
+
+
+def test_redis_loses_everything_in_mid_story(world):
+    provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
+    listing = world.listing(provider)
+    world.platform.flush_redis()
+    window = world.window(days=2)
+    booked = world.book(buyer, listing, window)
+    world.platform.flush_redis()
+    world.transfer(buyer, TOTAL + DEPOSIT)
+    world.platform.flush_redis()
+    world.booking(buyer, booked["id"], "CONFIRMED")
+    world.advance(parse(window["start_time"]))
+    provider.client.post(f"/v1/bookings/{booked['id']}:checkIn")
+    world.platform.flush_redis()
+    provider.client.post(f"/v1/bookings/{booked['id']}:checkOut")
+    buyer.client.post(f"/v1/bookings/{booked['id']}:close")
+    settled = world.escrow(buyer, booked["id"], "PAID_OUT")
+    assert fen(settled["payout"]) == PAYOUT
+
+
+def settle_with_fault(world, mode):
+    """Trades up to the acceptance, with the bank at fault when the pay-out is instructed."""
+    provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
+    listing = world.listing(provider)
+    window = world.window(days=2)
+    world.pay_in(buyer, TOTAL + DEPOSIT)
+    booked = world.book(buyer, listing, window)
+    world.booking(buyer, booked["id"], "CONFIRMED")
+    world.advance(parse(window["start_time"]))
+    provider.client.post(f"/v1/bookings/{booked['id']}:checkIn")
+    provider.client.post(f"/v1/bookings/{booked['id']}:checkOut")
+    before = int(world.platform.bank.get("/v1/account")["balance"])
+    world.platform.bank.post("/sandbox/faults", {"mode": mode, "count": 0})
+    return buyer, provider, booked, before
+
+
+@pytest.mark.parametrize("mode", ["silent", "refuse", "lose_answer"])
+def test_the_custodian_fails_when_the_payout_is_instructed(world, mode):
+    buyer, provider, booked, before = settle_with_fault(world, mode)
+    try:
+        # The buyer's acceptance does not wait for the bank.
+        buyer.client.post(f"/v1/bookings/{booked['id']}:close")
+        escrow = world.escrow(buyer, booked["id"], "CAPTURED", "PAID_OUT", seconds=30)
+        if mode != "lose_answer":
+            assert escrow["state"] == "CAPTURED"
+        waiting = world.escrow(provider, booked["id"], "CAPTURED", "PAID_OUT")
+        assert waiting["payout_state"] in ("SENT", "UNKNOWN", "NONE", "DONE")
+        time.sleep(1)
+    finally:
+        world.platform.bank.post("/sandbox/faults", {"mode": "none", "count": 0})
+    # Retries are paced by business time: let some pass until the bank has answered.
+    for _ in range(20):
+        if world.escrow(buyer, booked["id"], "CAPTURED", "PAID_OUT")["state"] == "PAID_OUT":
+            break
+        world.advance(world.now() + datetime.timedelta(minutes=10))
+        time.sleep(0.5)
+    settled = world.escrow(buyer, booked["id"], "PAID_OUT")
+    assert settled["payout_state"] == "DONE" and fen(settled["payout"]) == PAYOUT
+    # Paid once, however often it was asked.
+    assert int(world.platform.bank.get("/v1/account")["balance"]) == before - PAYOUT
+    world.booking(buyer, booked["id"], "CLOSED")

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small client of the API, and a platform to test it on. Standard library only."""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+READY_SECONDS = 90
+USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+
+
+class Problem(Exception):
+    """A refusal: an RFC 9457 problem document with its code."""
+
+    def __init__(self, answer):
+        self.answer, self.status, self.body = answer, answer.status, answer.body
+        self.code = self.body.get("code", "") if isinstance(self.body, dict) else ""
+        super().__init__(f"{answer.call} -> {answer.status} {self.code}: {answer.raw[:600].decode(errors='replace')}")
+
+
+class Unreachable(Exception):
+    """No answer came: what the call did is not known."""
+
+
+class Answer:
+    def __init__(self, call, status, headers, raw):
+        self.call, self.status, self.headers, self.raw = call, status, headers, raw
+        try:
+            self.body = json.loads(raw) if raw else {}
+        except ValueError:
+            self.body = None
+        self.etag = headers.get("etag", "").strip('"')
+        self.replayed = headers.get("idempotent-replayed", "") == "true"
+
+    def __getitem__(self, name):
+        return self.body[name]
+
+
+class Client:
+    """Calls with one key. Every POST, PUT, PATCH and DELETE gets an Idempotency-Key of its own unless one is given."""
+
+    def __init__(self, url, key="", language="zh", timeout=30):
+        self.url, self.key, self.language, self.timeout = url, key, language, timeout
+
+    def send(self, method, path, body=None, idempotency_key=None, headers=None, timeout=None):
+        """The answer, whatever its status. `body`: JSON data, or bytes as they are. Raises Unreachable."""
+        out = {"Accept-Language": self.language}
+        if self.key:
+            out["Authorization"] = f"Bearer {self.key}"
+        if method != "GET":
+            out["Idempotency-Key"] = idempotency_key or f"test-{uuid.uuid4()}"
+        if body is not None:
+            out["Content-Type"] = "application/json"
+            if not isinstance(body, bytes):
+                body = json.dumps(body, ensure_ascii=False).encode()
+        out.update(headers or {})
+        at = urllib.parse.urlsplit(self.url)
+        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=timeout or self.timeout)
+        try:
+            connection.request(method, path, body, {k: v for k, v in out.items() if v is not None})
+            answer = connection.getresponse()
+            raw = answer.read()
+            return Answer(f"{method} {path}", answer.status, {k.lower(): v for k, v in answer.getheaders()}, raw)
+        except (OSError, http.client.HTTPException) as e:
+            raise Unreachable(f"{method} {path}: {e!r}") from e
+        finally:
+            connection.close()
+
+    def call(self, method, path, body=None, idempotency_key=None, headers=None):
+        """The answer of a call that succeeds. Raises Problem, Unreachable."""
+        answer = self.send(method, path, body, idempotency_key, headers)
+        if answer.status >= 400:
+            raise Problem(answer)
+        return answer
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def post(self, path, body=None, idempotency_key=None):
+        return self.call("POST", path, {} if body is None else body, idempotency_key)
+
+    def post_until_known(self, path, body=None, idempotency_key=None, seconds=30):
+        """Sends the same command with the same key until its outcome is known, as a careful client does."""
+        key = idempotency_key or f"test-{uuid.uuid4()}"
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self.post(path, body, key)
+            except (Problem, Unreachable) as e:
+                known = isinstance(e, Problem) and e.status not in (429, 502, 503, 504) and e.code != "IDEMPOTENCY_IN_PROGRESS"
+                if known or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
+
+    def wait(self, path, done, seconds=20):
+        """Asks until `done(body)`; effects that follow from events take a moment."""
+        end = time.monotonic() + seconds
+        last = None
+        while time.monotonic() < end:
+            with contextlib.suppress(Unreachable):
+                answer = self.send("GET", path)
+                last = answer.body
+                if answer.status == 200 and done(answer.body):
+                    return answer
+            time.sleep(0.03)
+        raise AssertionError(f"waited {seconds} s in vain at {path}; last: {json.dumps(last, ensure_ascii=False)[:1500]}")
+
+    def refuse(self, method, path, body=None, idempotency_key=None, headers=None):
+        """The problem of a call that must be refused."""
+        answer = self.send(method, path, body, idempotency_key, headers)
+        assert answer.status >= 400, f"{method} {path} was not refused: {answer.status} {answer.raw[:300]}"
+        assert answer.headers.get("content-type", "").startswith("application/problem+json"), answer.headers
+        problem = Problem(answer)
+        assert problem.body["status"] == answer.status
+        return problem
+
+
+def make_uscc(number):
+    """A 统一社会信用代码 of an enterprise that does not exist, with a right check character (GB 32100-2015)."""
+    code = "91320500MA"
+    for place in range(7):
+        code += USCC_ALPHABET[number // 31**place % 31]
+    total = sum(USCC_ALPHABET.index(c) * pow(3, i, 31) for i, c in enumerate(code))
+    return code + USCC_ALPHABET[(31 - total % 31) % 31]
+
+
+def program():
+    """The millrace program: MILLRACE_PROGRAM, or the build of MILLRACE_PRESET (test)."""
+    path = os.environ.get("MILLRACE_PROGRAM") or ROOT / "build" / os.environ.get("MILLRACE_PRESET", "test") / "bin/millrace"
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise AssertionError(f"{path} is not there; build it, or name it with MILLRACE_PROGRAM")
+    return path
+
+
+class Platform:
+    """`millrace dev` on a data folder of its own."""
+
+    def __init__(self, split=False, crash_point="", crash_role=""):
+        # Not under pytest's own folder: PostgreSQL leaves root and must be able to enter.
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="millrace-story-"))
+        self.data.chmod(0o755)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
+        if crash_point:
+            environment.update(MILLRACE_CRASH_POINT=crash_point, MILLRACE_CRASH_ROLE=crash_role)
+        arguments = [str(program()), "dev", "--data", str(self.data), "--port", "0", "--no-sample"]
+        if split:
+            arguments.append("--split")
+        self.output = ""
+        self.process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_ready(self):
+        end = time.monotonic() + READY_SECONDS
+        while "Ready" not in [line.strip() for line in self.output.splitlines()]:
+            readable, _, _ = select.select([self.process.stdout], [], [], 0.2)
+            if readable:
+                text = os.read(self.process.stdout.fileno(), 65536).decode(errors="replace")
+                self.output += text
+                if not text:
+                    raise AssertionError(f"millrace dev ended before it was ready:\n{self.output}\n{self.logs()}")
+            if time.monotonic() > end:
+                raise AssertionError(f"millrace dev was not ready in {READY_SECONDS} s:\n{self.output}\n{self.logs()}")
+
+    @property
+    def instance(self):
+        """dev.json as it is now; processes change when one was started again."""
+        return json.loads((self.data / "dev.json").read_text())
+
+    def client(self, key="", language="zh"):
+        return Client(self.instance["url"], key, language)
+
+    @property
+    def operator(self):
+        return self.client(self.instance["operator_key"])
+
+    @property
+    def bank(self):
+        return Client(self.instance["custodian_url"], self.instance["custodian_key"])
+
+    def pid(self, name):
+        return self.instance["processes"][name]
+
+    def kill(self, name):
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def wait_restarted(self, name, old_pid, seconds=20):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+                if self.pid(name) != old_pid:
+                    return
+            time.sleep(0.03)
+        raise AssertionError(f"{name} did not die and come back")
+
+    def flush_redis(self):
+        with socket.socket(socket.AF_UNIX) as redis:
+            redis.connect(self.instance["redis_socket"])
+            redis.sendall(b"FLUSHALL\r\n")
+            assert redis.recv(64).startswith(b"+OK")
+
+    def logs(self, lines=15):
+        text = ""
+        for log in sorted((self.data / "log").glob("*.log")):
+            tail = log.read_text(errors="replace").splitlines()[-lines:]
+            text += f"--- {log.name}\n" + "\n".join(tail) + "\n"
+        return text
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        if not os.environ.get("MILLRACE_KEEP_DATA"):
+            shutil.rmtree(self.data, ignore_errors=True)
