@@ -86,8 +86,7 @@ void Book::Settle(const Uuid& buyer, const std::string& currency) {
 
 Result<const Escrow*> Book::Hold(const HoldTerms& terms) {
   if (terms.deposit.currency != terms.price.currency) {
-    return Fail(
-        Error::At("#/deposit/currency", ErrorCode::kCurrencyMismatch, {{"expected", terms.price.currency}}));
+    return Fail(Error::At("#/deposit/currency", ErrorCode::kCurrencyMismatch, {{"expected", terms.price.currency}}));
   }
   MILLRACE_CHECK(CheckAmount(terms.price, "price"));
   MILLRACE_CHECK(CheckAmount(terms.deposit, "deposit"));
@@ -185,9 +184,9 @@ Result<const Escrow*> Book::Capture(const Uuid& id, const Money& amount, const s
   int64_t fee = BasisPoints(amount.amount, fee_basis_points);
   int64_t payout = amount.amount - fee, returned = escrow.Total() - amount.amount;
   AccountKey fees{AccountKind::kFee, {}, escrow.currency};
-  MILLRACE_CHECK(Post(
-      "capture", escrow,
-      {{Held(escrow), -escrow.Total()}, {Payable(escrow), payout}, {fees, fee}, {Available(escrow), returned}}));
+  MILLRACE_CHECK(
+      Post("capture", escrow,
+           {{Held(escrow), -escrow.Total()}, {Payable(escrow), payout}, {fees, fee}, {Available(escrow), returned}}));
   escrow.captured = amount.amount;
   escrow.fee = fee;
   escrow.payout = payout;
@@ -203,7 +202,8 @@ Result<const Escrow*> Book::Capture(const Uuid& id, const Money& amount, const s
 Result<void> Book::Credit(PayIn pay_in) {
   if (pay_ins.contains(pay_in.id)) return {};
   if (pay_in.id.empty() || pay_in.amount <= 0 || pay_in.amount >= kMaxMoneyAmount || pay_in.currency.size() != 3) {
-    return Fail(Error::Internal("the custodian tells a pay-in of " + std::to_string(pay_in.amount) + " " + pay_in.currency));
+    return Fail(
+        Error::Internal("the custodian tells a pay-in of " + std::to_string(pay_in.amount) + " " + pay_in.currency));
   }
   Transfer transfer;
   transfer.id = pay_in.transfer = new_id();

@@ -15,7 +15,8 @@
 
 namespace millrace::escrow::domain {
 
-// Amounts in minor units of `currency`. A tombstone (a hold that was voided before it came) has no parties and no amounts.
+// Amounts in minor units of `currency`. A tombstone (a hold that was voided before it came) has no parties and no
+// amounts.
 struct Escrow {
   Uuid id, booking, buyer, provider;
   State state = State::kAwaiting;
@@ -102,19 +103,22 @@ class Book {
   std::set<std::string> new_pay_ins;
   std::vector<Fact> facts;
 
-  // Sets aside, or waits. The same terms again answer the escrow as it is. Errors: CURRENCY_MISMATCH, OUT_OF_RANGE, HOLD_VOIDED,
-  // HOLD_EXPIRED, IDEMPOTENCY_KEY_REUSED (the booking has other terms).
+  // Sets aside, or waits. The same terms again answer the escrow as it is. Errors: CURRENCY_MISMATCH, OUT_OF_RANGE,
+  // HOLD_VOIDED, HOLD_EXPIRED, IDEMPOTENCY_KEY_REUSED (the booking has other terms).
   Result<const Escrow*> Hold(const HoldTerms& terms);
-  // Gives back. With `only_unfunded` a held one is answered untouched and an awaiting one expires. Errors: STATE_CONFLICT.
+  // Gives back. With `only_unfunded` a held one is answered untouched and an awaiting one expires. Errors:
+  // STATE_CONFLICT.
   Result<const Escrow*> Void(const Uuid& escrow, const Uuid& booking, bool only_unfunded);
   // Ends an escrow that still waits; any other is left as it is.
   void Expire(const Uuid& escrow);
-  // Takes `amount` and returns the rest. Errors: NOT_FOUND, CURRENCY_MISMATCH, OUT_OF_RANGE, CAPTURE_EXCEEDS_HOLD, STATE_CONFLICT.
+  // Takes `amount` and returns the rest. Errors: NOT_FOUND, CURRENCY_MISMATCH, OUT_OF_RANGE, CAPTURE_EXCEEDS_HOLD,
+  // STATE_CONFLICT.
   Result<const Escrow*> Capture(const Uuid& escrow, const Money& amount, const std::string& reason);
   // Credits whom the reference names, or suspense; one that is known already has no effect. Errors: INTERNAL.
   Result<void> Credit(PayIn pay_in);
 
-  // Decides on a due pay-out; kSend and kAsk leave the instruction in `*instruction`, recorded as sent. `next` is the id of a new one.
+  // Decides on a due pay-out; kSend and kAsk leave the instruction in `*instruction`, recorded as sent. `next` is the
+  // id of a new one.
   PayOutStep BeginPayOut(const Uuid& escrow, const Uuid& next, PayOut* instruction);
   // The custodian has paid. Errors: INTERNAL.
   Result<void> PaidOut(const Uuid& instruction);

@@ -208,7 +208,8 @@ TEST(Reference, IsFoundAsPeopleTypeIt) {
   EXPECT_NE(MakeReference(digest), reference);
 }
 
-// The plainest book that could be: what each command should come to, told once more without ledger, transfers or states' table.
+// The plainest book that could be: what each command should come to, told once more without ledger, transfers or
+// states' table.
 struct Naive {
   struct Hold {
     int buyer = 0;
@@ -291,8 +292,13 @@ class Fuzz {
   void Hold(int n) {
     int buyer = n % 3 + 1;
     int64_t price = n * 37, deposit = n % 4 * 10;
-    auto result = book_.Hold({Number(3, n), Number(4, n), Number(1, buyer), Number(2, n % 2 + 1), {price, "CNY"},
-                              {deposit, "CNY"}, book_.now});
+    auto result = book_.Hold({Number(3, n),
+                              Number(4, n),
+                              Number(1, buyer),
+                              Number(2, n % 2 + 1),
+                              {price, "CNY"},
+                              {deposit, "CNY"},
+                              book_.now});
     auto found = naive_.holds.find(n);
     if (found != naive_.holds.end() && (found->second.state == 'V' || found->second.state == 'X')) {
       EXPECT_FALSE(result);

@@ -39,8 +39,8 @@ std::optional<State> StateByName(std::string_view name) {
 }
 
 const StateTable<State, Event>& EscrowStates() {
-  static const StateTable<State, Event> table = {
-      kTransitions, kWaits, StateName, [](Event event) { return kEvents[static_cast<size_t>(event)]; }};
+  static const StateTable<State, Event> table = {kTransitions, kWaits, StateName,
+                                                 [](Event event) { return kEvents[static_cast<size_t>(event)]; }};
   return table;
 }
 

@@ -16,7 +16,8 @@ const StateTable<State, Event>& EscrowStates();
 std::string_view StateName(State state);  // "AWAITING"
 std::optional<State> StateByName(std::string_view name);
 
-// What is known of the instruction to pay the provider. UNKNOWN: sent, and the custodian has not said what became of it.
+// What is known of the instruction to pay the provider. UNKNOWN: sent, and the custodian has not said what became of
+// it.
 enum class PayOutState : uint8_t { kNone, kSent, kUnknown, kDone, kFailed };
 std::string_view PayOutStateName(PayOutState state);
 std::optional<PayOutState> PayOutStateByName(std::string_view name);

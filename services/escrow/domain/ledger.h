@@ -52,8 +52,9 @@ class Ledger {
  public:
   void Load(const AccountKey& account, int64_t balance) { balances_[account] = balance; }
   int64_t Balance(const AccountKey& account) const;  // 0 for one that was never touched
-  // Entries of amount zero are left out; a transfer without entries is none. Errors, with nothing changed: INTERNAL if it does not sum
-  // to zero per currency or leaves the range of money, INSUFFICIENT_FUNDS if a bounded account would become negative.
+  // Entries of amount zero are left out; a transfer without entries is none. Errors, with nothing changed: INTERNAL if
+  // it does not sum to zero per currency or leaves the range of money, INSUFFICIENT_FUNDS if a bounded account would
+  // become negative.
   Result<void> Post(Transfer transfer);
 
   const std::vector<Transfer>& posted() const { return posted_; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Locks are taken in one order by every command: accounts of organizations by key, then escrows by id. An escrow's own account needs
-// no lock: it changes only under the escrow's.
+// Locks are taken in one order by every command: accounts of organizations by key, then escrows by id. An escrow's own
+// account needs no lock: it changes only under the escrow's.
 #include "services/escrow/store/escrow_set.h"
 #include "services/escrow/store/rows.h"
 
@@ -16,40 +16,44 @@ using postgres::Transaction;
 
 namespace {
 
-constexpr Statement kReferences = {"escrow_load_references",
-                                   "SELECT reference, organization FROM payment_reference WHERE reference = ANY ($1::text[])"};
+constexpr Statement kReferences = {
+    "escrow_load_references",
+    "SELECT reference, organization FROM payment_reference WHERE reference = ANY ($1::text[])"};
 // Parties and currency never change, so they are read before anything is locked.
-constexpr Statement kTerms = {"escrow_load_terms",
-                              "SELECT id, buyer, provider, currency FROM escrow WHERE id = ANY ($1::uuid[]) AND buyer IS NOT NULL"};
-constexpr Statement kWaitingPayOuts = {
-    "escrow_load_waiting",
-    "SELECT id FROM escrow WHERE provider = ANY ($1::uuid[]) AND state = 'CAPTURED' AND payout_detail = 'provider_suspended' "
-    "ORDER BY id"};
+constexpr Statement kTerms = {
+    "escrow_load_terms",
+    "SELECT id, buyer, provider, currency FROM escrow WHERE id = ANY ($1::uuid[]) AND buyer IS NOT NULL"};
+constexpr Statement kWaitingPayOuts = {"escrow_load_waiting",
+                                       "SELECT id FROM escrow WHERE provider = ANY ($1::uuid[]) AND state = 'CAPTURED' "
+                                       "AND payout_detail = 'provider_suspended' "
+                                       "ORDER BY id"};
 constexpr Statement kParties = {
-    "escrow_load_parties", "SELECT organization, tier, name, suspended FROM party WHERE organization = ANY ($1::uuid[])"};
-constexpr Statement kLockAccounts = {
-    "escrow_lock_accounts",
-    "SELECT a.kind, a.owner, a.currency, a.balance FROM account a "
-    "JOIN unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) "
-    "ON a.kind = k.kind AND a.owner = k.owner::uuid AND a.currency = k.currency "
-    "ORDER BY a.kind, a.owner, a.currency FOR UPDATE OF a"};
-constexpr Statement kOpenAccounts = {
-    "escrow_open_accounts",
-    "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
-    "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"};
+    "escrow_load_parties",
+    "SELECT organization, tier, name, suspended FROM party WHERE organization = ANY ($1::uuid[])"};
+constexpr Statement kLockAccounts = {"escrow_lock_accounts",
+                                     "SELECT a.kind, a.owner, a.currency, a.balance FROM account a "
+                                     "JOIN unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) "
+                                     "ON a.kind = k.kind AND a.owner = k.owner::uuid AND a.currency = k.currency "
+                                     "ORDER BY a.kind, a.owner, a.currency FOR UPDATE OF a"};
+constexpr Statement kOpenAccounts = {"escrow_open_accounts",
+                                     "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
+                                     "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER "
+                                     "BY 1, 2, 3 ON CONFLICT DO NOTHING"};
 constexpr Statement kLockEscrows = {
-    "escrow_lock_escrows",
-    "SELECT " MILLRACE_ESCROW_COLUMNS " FROM escrow WHERE id = ANY ($1::uuid[]) OR (state = 'AWAITING' AND (buyer, currency) IN "
-    "(SELECT o::uuid, c FROM unnest($2::text[], $3::text[]) p (o, c))) ORDER BY id FOR UPDATE"};
-constexpr Statement kHeld = {"escrow_load_held",
-                             "SELECT owner, currency, balance FROM account WHERE kind = 'held' AND owner = ANY ($1::uuid[])"};
+    "escrow_lock_escrows", "SELECT " MILLRACE_ESCROW_COLUMNS
+                           " FROM escrow WHERE id = ANY ($1::uuid[]) OR (state = 'AWAITING' AND (buyer, currency) IN "
+                           "(SELECT o::uuid, c FROM unnest($2::text[], $3::text[]) p (o, c))) ORDER BY id FOR UPDATE"};
+constexpr Statement kHeld = {
+    "escrow_load_held",
+    "SELECT owner, currency, balance FROM account WHERE kind = 'held' AND owner = ANY ($1::uuid[])"};
 constexpr Statement kPayOuts = {
     "escrow_load_pay_outs",
     "SELECT id, escrow, attempt, amount, currency, beneficiary_name, state, reason, runtime.micros(send_time) "
     "FROM pay_out WHERE escrow = ANY ($1::uuid[]) ORDER BY id FOR UPDATE"};
 constexpr Statement kPayIns = {"escrow_load_pay_ins",
                                "SELECT custodian_id FROM pay_in WHERE custodian_id = ANY ($1::text[])"};
-constexpr Statement kNotices = {"escrow_load_notices", "SELECT notice_id FROM notice WHERE notice_id = ANY ($1::text[])"};
+constexpr Statement kNotices = {"escrow_load_notices",
+                                "SELECT notice_id FROM notice WHERE notice_id = ANY ($1::text[])"};
 
 template <class T>
 std::vector<T> List(const std::set<T>& values) {
@@ -149,7 +153,8 @@ void LockEscrows(Transaction& tx, EscrowSet& set) {
 
 void LoadKnown(Transaction& tx, EscrowSet& set) {
   if (!set.pay_in_ids.empty()) {
-    for (Row row : tx.Execute(kPayIns, Params().Texts(List(set.pay_in_ids)))) set.book.pay_ins[row.Text(0)].id = row.Text(0);
+    for (Row row : tx.Execute(kPayIns, Params().Texts(List(set.pay_in_ids))))
+      set.book.pay_ins[row.Text(0)].id = row.Text(0);
   }
   if (set.notices.empty()) return;
   std::vector<std::string> ids;

@@ -12,22 +12,23 @@ using postgres::Transaction;
 
 namespace {
 
-constexpr Statement kKeepReferences = {
-    "escrow_save_references",
-    "INSERT INTO payment_reference (organization, reference) SELECT * FROM unnest($1::uuid[], $2::text[]) ON CONFLICT DO NOTHING"};
+constexpr Statement kKeepReferences = {"escrow_save_references",
+                                       "INSERT INTO payment_reference (organization, reference) SELECT * FROM "
+                                       "unnest($1::uuid[], $2::text[]) ON CONFLICT DO NOTHING"};
 constexpr Statement kTier = {
     "escrow_save_tier",
     "INSERT INTO party (organization, tier, tier_version) VALUES ($1, $2, $3) ON CONFLICT (organization) DO UPDATE "
-    "SET tier = excluded.tier, tier_version = excluded.tier_version WHERE party.tier_version < excluded.tier_version"};
+    "SET tier = excluded.tier, tier_version = excluded.tier_version WHERE party.tier_version <= excluded.tier_version"};
 constexpr Statement kOrganization = {
     "escrow_save_organization",
     "INSERT INTO party (organization, name, suspended, organization_version) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (organization) DO UPDATE SET name = excluded.name, suspended = excluded.suspended, "
-    "organization_version = excluded.organization_version WHERE party.organization_version < excluded.organization_version"};
-constexpr Statement kOpenAccounts = {
-    "escrow_open_more_accounts",
-    "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
-    "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"};
+    "organization_version = excluded.organization_version WHERE party.organization_version <= "
+    "excluded.organization_version"};
+constexpr Statement kOpenAccounts = {"escrow_open_more_accounts",
+                                     "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
+                                     "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER "
+                                     "BY 1, 2, 3 ON CONFLICT DO NOTHING"};
 // The fee's and the custodian's rows are locked here only, at the end of the batch and once.
 constexpr Statement kMoveBalances = {
     "escrow_move_balances",
@@ -48,20 +49,23 @@ constexpr Statement kEntries = {
     "SELECT transfer, position, kind, owner::uuid, currency, amount "
     "FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[]) "
     "e (transfer, position, kind, owner, currency, amount)"};
-#define MILLRACE_INSERT_ESCROWS                                                                                             \
-  "INSERT INTO escrow (id, booking, buyer, provider, state, currency, price, deposit, captured, fee, payout, returned, "    \
-  "missing, reason, payout_state, payout_attempt, payout_detail, payout_time, expire_time, create_time, update_time, "      \
-  "version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], "    \
-  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], "      \
-  "$16::int[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bigint[])"
+#define MILLRACE_INSERT_ESCROWS                                                                                        \
+  "INSERT INTO escrow (id, booking, buyer, provider, state, currency, price, deposit, captured, fee, payout, "         \
+  "returned, "                                                                                                         \
+  "missing, reason, payout_state, payout_attempt, payout_detail, payout_time, expire_time, create_time, update_time, " \
+  "version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], "             \
+  "$7::bigint[], "                                                                                                     \
+  "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], " \
+  "$16::int[], $17::text[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], "          \
+  "$22::bigint[])"
 // Two holds of one booking at once: the later one meets the key, runs again and finds the first.
 constexpr Statement kInsertEscrows = {"escrow_insert", MILLRACE_INSERT_ESCROWS};
 constexpr Statement kUpdateEscrows = {
-    "escrow_update",
-    MILLRACE_INSERT_ESCROWS
+    "escrow_update", MILLRACE_INSERT_ESCROWS
     " ON CONFLICT (id) DO UPDATE SET state = excluded.state, captured = excluded.captured, fee = excluded.fee, "
     "payout = excluded.payout, returned = excluded.returned, missing = excluded.missing, reason = excluded.reason, "
-    "payout_state = excluded.payout_state, payout_attempt = excluded.payout_attempt, payout_detail = excluded.payout_detail, "
+    "payout_state = excluded.payout_state, payout_attempt = excluded.payout_attempt, payout_detail = "
+    "excluded.payout_detail, "
     "payout_time = excluded.payout_time, update_time = excluded.update_time, version = excluded.version"};
 #undef MILLRACE_INSERT_ESCROWS
 constexpr Statement kPayOut = {
@@ -77,8 +81,7 @@ constexpr Statement kPayIns = {
 constexpr Statement kNotices = {
     "escrow_save_notices",
     "INSERT INTO notice (notice_id, kind, transfer_id) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])"};
-constexpr Statement kCursor = {"escrow_save_cursor",
-                               "UPDATE custodian_cursor SET cursor = $1 WHERE cursor < $1"};
+constexpr Statement kCursor = {"escrow_save_cursor", "UPDATE custodian_cursor SET cursor = $1 WHERE cursor < $1"};
 
 void SaveParties(Transaction& tx, const EscrowSet& set) {
   if (!set.new_references.empty()) {
@@ -94,8 +97,7 @@ void SaveParties(Transaction& tx, const EscrowSet& set) {
     if (news.tier) {
       tx.Execute(kTier, Params().Id(news.organization).Int(*news.tier).Int(news.version));
     } else {
-      tx.Execute(kOrganization,
-                 Params().Id(news.organization).Text(news.name).Bool(news.suspended).Int(news.version));
+      tx.Execute(kOrganization, Params().Id(news.organization).Text(news.name).Bool(news.suspended).Int(news.version));
     }
   }
 }
@@ -150,8 +152,7 @@ void SaveTransfers(Transaction& tx, const EscrowSet& set) {
                            .Texts(of_entries.owners)
                            .Texts(of_entries.currencies)
                            .Ints(amounts));
-  tx.Execute(kMoveBalances,
-             Params().Texts(to_move.kinds).Texts(to_move.owners).Texts(to_move.currencies).Ints(deltas));
+  tx.Execute(kMoveBalances, Params().Texts(to_move.kinds).Texts(to_move.owners).Texts(to_move.currencies).Ints(deltas));
 }
 
 // One array a column.

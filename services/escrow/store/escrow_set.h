@@ -29,14 +29,15 @@ struct Notice {
 // The rows of a batch. Commands name what they need; the store loads it into the book and writes what the book changed.
 struct EscrowSet : postgres::WorkingSet {
   // Needs.
-  std::set<Uuid> escrow_ids;                            // escrows, with their parties' accounts and pay-out instructions
-  std::set<std::pair<Uuid, std::string>> payers;        // available account of (organization, currency), and what waits for it
-  std::set<std::pair<Uuid, std::string>> providers;     // payable account of (organization, currency)
-  std::set<std::string> references;                     // candidates of payment references
+  std::set<Uuid> escrow_ids;  // escrows, with their parties' accounts and pay-out instructions
+  std::set<std::pair<Uuid, std::string>>
+      payers;  // available account of (organization, currency), and what waits for it
+  std::set<std::pair<Uuid, std::string>> providers;        // payable account of (organization, currency)
+  std::set<std::string> references;                        // candidates of payment references
   std::set<std::pair<std::string, std::string>> credited;  // (reference candidate, currency): resolved to payers
   std::set<std::string> pay_in_ids;
   std::set<std::string> suspense_currencies;
-  std::set<Uuid> waiting_providers;  // whose captured escrows are listed in `waiting_pay_outs`
+  std::set<Uuid> waiting_providers;       // whose captured escrows are listed in `waiting_pay_outs`
   std::map<std::string, Notice> notices;  // by notice id; `known` is loaded
 
   domain::Book book;

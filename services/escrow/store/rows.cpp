@@ -22,13 +22,16 @@ constexpr Statement kVerify = {"escrow_verify", "SELECT name, faults, detail FRO
 // One statement, so that balance and instructions are of one moment.
 constexpr Statement kPosition = {
     "escrow_custodian_position",
-    "SELECT coalesce(-a.balance, 0), p.id, p.escrow, p.attempt, p.amount, p.currency, p.beneficiary_name, p.state, p.reason "
+    "SELECT coalesce(-a.balance, 0), p.id, p.escrow, p.attempt, p.amount, p.currency, p.beneficiary_name, p.state, "
+    "p.reason "
     "FROM (SELECT 1) one LEFT JOIN account a ON a.kind = 'custodian' AND a.currency = $1 "
     "LEFT JOIN pay_out p ON p.state IN ('SENT', 'UNKNOWN') AND p.currency = $1 ORDER BY p.id"};
 constexpr Statement kCursor = {"escrow_cursor", "SELECT cursor FROM custodian_cursor"};
 constexpr Statement kEscrowOfPayOut = {"escrow_of_pay_out", "SELECT escrow FROM pay_out WHERE id = $1"};
 
-Params& OptionalText(Params& params, const std::string& text) { return text.empty() ? params.Null() : params.Text(text); }
+Params& OptionalText(Params& params, const std::string& text) {
+  return text.empty() ? params.Null() : params.Text(text);
+}
 
 }  // namespace
 
@@ -70,8 +73,8 @@ Task<Result<std::vector<EscrowView>>> ReadEscrows(Database& reader, Asking askin
   co_return std::move(views);
 }
 
-Task<Result<std::vector<domain::Transfer>>> ReadTransfers(Database& reader, Asking asking, Uuid of_escrow, Uuid older_than,
-                                                          int at_most) {
+Task<Result<std::vector<domain::Transfer>>> ReadTransfers(Database& reader, Asking asking, Uuid of_escrow,
+                                                          Uuid older_than, int at_most) {
   Params params;
   params.Id(asking.organization).Text(asking.roles).Id(of_escrow).Id(older_than).Int(at_most);
   Result<Rows> rows = co_await reader.Query(kTransfers, std::move(params));

@@ -11,9 +11,9 @@
 namespace millrace::escrow {
 
 // The columns of an escrow, times as micros, in the order that ReadEscrow takes them.
-#define MILLRACE_ESCROW_COLUMNS                                                                                    \
+#define MILLRACE_ESCROW_COLUMNS                                                                                       \
   "id, booking, buyer, provider, state, currency, price, deposit, captured, fee, payout, returned, missing, reason, " \
-  "payout_state, payout_attempt, payout_detail, runtime.micros(payout_time), runtime.micros(expire_time), "          \
+  "payout_state, payout_attempt, payout_detail, runtime.micros(payout_time), runtime.micros(expire_time), "           \
   "runtime.micros(create_time), runtime.micros(update_time), version"
 inline constexpr int kEscrowColumns = 22;
 domain::Escrow ReadEscrow(const postgres::Row& row);
