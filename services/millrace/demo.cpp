@@ -317,7 +317,7 @@ class Story {
     Until(
         buyer_.client, "/v1/organizations/" + provider_.id + "/credit?role=PROVIDER",
         [&](const Json& body) {
-          return body["credits"][0]["settled_orders"] != provider_before_["credits"][0]["settled_orders"];
+          return body["roles"][0]["settled_bookings"] != provider_before_["roles"][0]["settled_bookings"];
         },
         "the provider's credit to move");
     Call(buyer_, "POST", "/v1/reviews", Json{{"booking_id", booking_}, {"rating", 5}, {"comment", "按时交付，质量好"}},
@@ -328,11 +328,13 @@ class Story {
   }
 
   void Show(const Party& party, const char* role, const Json& before) {
-    Json credit = Credit(party, role)["credits"][0];
-    const Json& old = before["credits"][0];
+    Json credit = Credit(party, role)["roles"][0];
+    const Json& old = before["roles"][0];
     Say(party.name + ": grade " + old["grade"].get<std::string>() + " → " + credit["grade"].get<std::string>() +
         ", score " + old["score"].dump() + " → " + credit["score"].dump());
-    for (const Json& part : credit["contributions"]) Say("  " + part["explanation"].value("zh", ""));
+    const Json& why = credit["explanation"];
+    for (const Json& part : why["contributions"]) Say("  " + part.value("zh", "") + "  " + part.value("en", ""));
+    Say("  " + why.value("next_zh", "") + "  " + why.value("next_en", ""));
     if (credit["score"] == old["score"]) throw StoryStopped{"the score did not move"};
   }
 
