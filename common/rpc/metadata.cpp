@@ -16,6 +16,8 @@ constexpr std::string_view kIdempotencyKey = "millrace-idempotency-key";
 constexpr std::string_view kIfMatch = "millrace-if-match";
 constexpr std::string_view kValidateOnly = "millrace-validate-only";
 constexpr std::string_view kLanguage = "millrace-language";
+constexpr std::string_view kHeaders = "millrace-headers";
+constexpr std::string_view kRawBody = "millrace-raw-body";
 constexpr std::string_view kReplayed = "millrace-replayed";
 constexpr std::string_view kEtag = "millrace-etag";
 
@@ -48,6 +50,10 @@ std::vector<MetadataPair> WriteContext(const CallContext& context) {
   Put(&pairs, kIfMatch, context.if_match);
   if (context.validate_only) Put(&pairs, kValidateOnly, "1");
   Put(&pairs, kLanguage, context.language == Language::kZh ? "zh" : "en");
+  std::string headers;
+  for (const auto& [name, value] : context.headers) headers += name + "\n" + value + "\n";
+  Put(&pairs, kHeaders, headers);
+  Put(&pairs, kRawBody, context.raw_body);
   return pairs;
 }
 
@@ -68,6 +74,14 @@ CallContext ReadContext(const MetadataLookup& lookup) {
   context.if_match = Get(lookup, kIfMatch);
   context.validate_only = Get(lookup, kValidateOnly) == "1";
   context.language = Get(lookup, kLanguage) == "en" ? Language::kEn : Language::kZh;
+  std::string headers = Get(lookup, kHeaders);
+  for (size_t start = 0; start < headers.size();) {
+    size_t middle = std::min(headers.find('\n', start), headers.size() - 1);
+    size_t end = std::min(headers.find('\n', middle + 1), headers.size());
+    context.headers[headers.substr(start, middle - start)] = headers.substr(middle + 1, end - middle - 1);
+    start = end + 1;
+  }
+  context.raw_body = Get(lookup, kRawBody);
   return context;
 }
 

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+
+#include "common/base/limits.h"
+#include "common/http/http.h"
+#include "common/telemetry/log.h"
+#include "common/telemetry/trace.h"
+#include "services/gateway/authenticator.h"
+#include "services/gateway/module.h"
+#include "services/gateway/pages.h"
+#include "services/gateway/routes.h"
+#include "services/gateway/stream.h"
+#include "services/gateway/transcode.h"
+
+namespace millrace::gateway {
+namespace {
+
+using google::protobuf::Message;
+
+// The one RPC whose handler checks a signature over the bytes as they came; they travel as metadata, so they must be
+// few.
+constexpr std::string_view kSignedMethod = "millrace.escrow.v1.EscrowService.CustodianNotice";
+constexpr const char* kSignatureFields[] = {"webhook-id", "webhook-timestamp", "webhook-signature"};
+constexpr size_t kSignedBodyBytes = 4 * 1024;
+
+// What one request's answer is made of, beside the answer.
+struct Exchange {
+  CallContext context;
+  std::string route;  // the template, for the log
+  std::string strip;  // pointer prefix that the client does not know
+};
+
+Error NoSuchRoute(const http::Request& request) {
+  return Error(ErrorCode::kNoSuchRoute, {{"method", request.method}, {"path", request.path}});
+}
+
+http::Response Text(std::string media_type, std::string body, int status = 200) {
+  http::Response response;
+  response.status = status;
+  response.fields.Set("Content-Type", std::move(media_type));
+  response.fields.Set("Cache-Control", "no-store");
+  response.fields.Set("X-Content-Type-Options", "nosniff");
+  response.body = std::move(body);
+  return response;
+}
+
+}  // namespace
+
+struct Gateway::State : std::enable_shared_from_this<State> {
+  explicit State(runtime::Environment& e) : environment(e), index(IndexJson(table)) {}
+
+  runtime::Environment& environment;
+  RoutingTable table;
+  std::string index;
+  Authenticator authenticator;
+  std::unique_ptr<http::Server> server;
+  bool ready = false;
+
+  static CallContext NewContext(const http::Request& request) {
+    CallContext context;
+    context.request_id = FormatId("req", Uuid::New());
+    std::string_view given = request.fields.Get("traceparent");
+    context.traceparent =
+        telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given) : telemetry::NewTraceparent();
+    context.language = http::PreferredLanguage(request.fields.Get("Accept-Language"));
+    context.deadline = WallNow() + limits::kCallDeadline;
+    return context;
+  }
+
+  // A credential is asked for unless the route is public; one that is given must be good in any case.
+  Task<Result<void>> Identify(std::string authorization, bool is_public, CallContext* context) {
+    if (authorization.empty() && is_public) co_return Result<void>();
+    rpc::Channel* identity = &environment.channel("identity");
+    Result<void> known = co_await authenticator.Authenticate(identity, std::move(authorization), context);
+    co_return known;
+  }
+
+  Task<Result<http::Response>> CallRoute(const RoutingTable::Match& match, const http::Request& request,
+                                         Exchange* exchange) {
+    const Route& route = *match.route;
+    CallContext& context = exchange->context;
+    std::string authorization(request.fields.Get("Authorization"));
+    Result<void> known = co_await Identify(std::move(authorization), route.rules->public_(), &context);
+    if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    MILLRACE_CO_CHECK(ReadConditions(request.fields, &context));
+    MILLRACE_CO_TRY(std::unique_ptr<Message> message, ReadRequest(match, request));
+    if (const auto* field = message->GetDescriptor()->FindFieldByName("validate_only")) {
+      context.validate_only = message->GetReflection()->GetBool(*message, field);
+    }
+    if (route.method->full_name() == kSignedMethod) {
+      for (const char* name : kSignatureFields) context.headers[name] = std::string(request.fields.Get(name));
+      context.raw_body = request.body;
+    }
+    rpc::Channel* channel = &environment.channel(route.service);
+    CallContext sent = context;
+    Result<std::unique_ptr<Message>> answer = co_await channel->Send(route.method, std::move(sent), std::move(message));
+    if (!answer) co_return std::unexpected<Error>(std::move(answer).error());
+    co_return WriteResponse(route, request, **answer, *context.reply);
+  }
+
+  Task<Result<CallContext>> StreamCaller(std::string authorization, CallContext context) {
+    context.deadline = WallNow() + limits::kCallDeadline;
+    context.reply = std::make_shared<ReplyInfo>();
+    Result<void> known = co_await Identify(std::move(authorization), false, &context);
+    if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    co_return context;
+  }
+
+  Task<Result<http::Response>> Stream(const http::Request& request, Exchange* exchange) {
+    std::string authorization(request.fields.Get("Authorization"));
+    Feed feed;
+    feed.caller = [self = shared_from_this(), authorization, context = exchange->context] {
+      return self->StreamCaller(authorization, context);
+    };
+    Result<CallContext> known = co_await feed.caller();
+    if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    exchange->context.organization = known->organization;
+    MILLRACE_CO_TRY(notifications::v1::WaitFeedRequest wait, ReadStreamRequest(request));
+    feed.notifications = &environment.channel("notifications");
+    Result<http::Response> response = co_await OpenStream(std::move(feed), std::move(wait));
+    co_return response;
+  }
+
+  // Ready: serving, and identity answers, which every request needs. A token that is none must be refused, not
+  // unanswered.
+  Task<http::Response> Ready() {
+    Error error(ErrorCode::kUnavailable);
+    if (ready) {
+      CallContext context = CallContext::ForService("gateway");
+      context.deadline = WallNow() + std::chrono::seconds(2);
+      identity::v1::AuthenticateRequest none;
+      rpc::Channel* identity = &environment.channel("identity");
+      Result<identity::v1::AuthenticateResponse> answer = co_await rpc::Call<identity::v1::AuthenticateResponse>(
+          *identity, "millrace.identity.v1.Identity.Authenticate", std::move(context), std::move(none));
+      if (!answer) error.code = answer.error().code;
+    }
+    bool serves = ready && Entry(error.code).http_status < 500;
+    co_return serves ? Text("text/plain", "ready\n") : Text("text/plain", "not ready\n", 503);
+  }
+
+  // The gateway's own routes; nothing if the path is none of them.
+  Task<Result<std::optional<http::Response>>> OwnRoute(const http::Request& request, Exchange* exchange) {
+    const std::string& path = request.path;
+    bool page = path.starts_with("/problems/");
+    bool own = path == "/v1" || path == "/livez" || path == "/readyz" || path == "/v1/stream" || page;
+    if (!own) co_return std::nullopt;
+    exchange->route = page ? "/problems/{code}" : path;
+    if (request.method != "GET" && request.method != "HEAD") {
+      co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", "GET, HEAD"}});
+    }
+    if (path == "/v1") co_return Text("application/json", index);
+    if (path == "/livez") co_return Text("text/plain", "alive\n");
+    if (page) co_return ProblemPage(path, exchange->context.language, exchange->context.request_id);
+    if (path == "/readyz") {
+      http::Response response = co_await Ready();
+      co_return response;
+    }
+    Result<http::Response> stream = co_await Stream(request, exchange);
+    if (!stream) co_return std::unexpected<Error>(std::move(stream).error());
+    co_return *std::move(stream);
+  }
+
+  Task<Result<http::Response>> Dispatch(const http::Request& request, Exchange* exchange) {
+    Result<std::optional<http::Response>> own = co_await OwnRoute(request, exchange);
+    if (!own) co_return std::unexpected<Error>(std::move(own).error());
+    if (*own) co_return **std::move(own);
+    RoutingTable::Match match = table.Find(request.method, request.path);
+    if (!match.route && !match.allow.empty()) co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", match.allow}});
+    if (!match.route || match.malformed) co_return Fail(NoSuchRoute(request));
+    exchange->route = match.route->rule.path;
+    exchange->strip = StripOf(*match.route);
+    Result<http::Response> response = co_await CallRoute(match, request, exchange);
+    co_return response;
+  }
+
+  Task<http::Response> Handle(http::Request request) {
+    auto begin = std::chrono::steady_clock::now();
+    Exchange exchange;
+    exchange.context = NewContext(request);
+    Result<http::Response> result = Fail(ErrorCode::kInternal);
+    try {
+      result = co_await Dispatch(request, &exchange);
+    } catch (const std::exception& failure) {
+      result = Fail(Error::Internal(failure.what()));
+    }
+    const CallContext& context = exchange.context;
+    http::Response response;
+    std::string cause;
+    if (result) {
+      response = *std::move(result);
+    } else {
+      cause = result.error().cause;
+      response = http::Problem(result.error(), context.language, context.request_id, exchange.strip);
+      if (context.reply->replayed) response.fields.Set("Idempotent-Replayed", "true");
+    }
+    response.fields.Set("Request-Id", context.request_id);
+    response.fields.Set("traceparent", context.traceparent);
+    auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    std::string organization = context.organization.IsNil() ? "" : FormatId("org", context.organization);
+    auto level = response.status >= 500 ? telemetry::Level::kWarning : telemetry::Level::kInfo;
+    telemetry::Log(level, "http.request",
+                   {{"method", request.method},
+                    {"route", exchange.route},
+                    {"status", response.status},
+                    {"ms", static_cast<int64_t>(took.count())},
+                    {"request_id", context.request_id},
+                    {"trace", telemetry::TraceId(context.traceparent)},
+                    {"organization", organization},
+                    {"key", context.actor},
+                    {"cause", cause}});
+    co_return response;
+  }
+
+  size_t BodyLimit(std::string_view method, std::string_view path) const {
+    RoutingTable::Match match = table.Find(method, path);
+    if (match.route && match.route->method->full_name() == kSignedMethod) return kSignedBodyBytes;
+    return table.BodyLimit(method, path);
+  }
+};
+
+Gateway::Gateway(runtime::Environment& environment) : state_(std::make_shared<State>(environment)) {}
+Gateway::~Gateway() = default;
+
+Task<Result<int>> Gateway::Start() {
+  const std::string& address = state_->environment.settings->Get("http_address");
+  size_t colon = address.rfind(':');
+  http::ServerOptions options;
+  options.address = address.substr(0, colon);
+  if (options.address == "localhost") options.address = "127.0.0.1";
+  if (options.address.starts_with('[')) options.address = options.address.substr(1, options.address.size() - 2);
+  options.port = colon == std::string::npos ? 8080 : std::atoi(address.c_str() + colon + 1);
+  // The server lives in the state, so its hooks must not own the state.
+  options.body_limit = [state = state_.get()](std::string_view method, std::string_view path) {
+    return state->BodyLimit(method, path);
+  };
+  http::Handler handler = [weak = std::weak_ptr<State>(state_)](http::Request request) -> Task<http::Response> {
+    std::shared_ptr<State> state = weak.lock();
+    if (!state) co_return Text("text/plain", "not ready\n", 503);
+    http::Response response = co_await state->Handle(std::move(request));
+    co_return response;
+  };
+  state_->server = std::make_unique<http::Server>(state_->environment.executor, std::move(options), std::move(handler));
+  Result<int> port = state_->server->Start();
+  state_->ready = port.has_value();
+  co_return port;
+}
+
+Task<void> Gateway::Drain() {
+  auto state = state_;
+  state->ready = false;
+  std::chrono::seconds grace(state->environment.settings->Int("drain_seconds"));
+  if (state->server) co_await state->server->Drain(grace);
+}
+
+std::unique_ptr<Gateway> MakeGateway(runtime::Environment& environment) {
+  return std::make_unique<Gateway>(environment);
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/gateway/routes.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <set>
+
+#include "common/base/limits.h"
+#include "common/http/http.h"
+#include "google/api/annotations.pb.h"
+#include "services/gateway/contract.h"
+
+namespace millrace::gateway {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::MethodDescriptor;
+
+[[noreturn]] void Die(const MethodDescriptor* method, const std::string& why) {
+  std::fprintf(stderr, "gateway: the route of %s: %s\n", method->full_name().c_str(), why.c_str());
+  std::abort();
+}
+
+// "/v1/x/y:verb" as {"v1", "x", "y"} and "verb"; still encoded.
+std::vector<std::string> Split(std::string_view path, std::string* verb) {
+  std::vector<std::string> segments;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  while (true) {
+    size_t slash = path.find('/');
+    segments.emplace_back(path.substr(0, slash));
+    if (slash == path.npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  std::string& last = segments.back();
+  for (size_t at = last.find("%3"); at != last.npos; at = last.find("%3", at + 1)) {
+    if (at + 2 < last.size() && (last[at + 2] == 'A' || last[at + 2] == 'a')) last.replace(at, 3, ":");
+  }
+  size_t colon = last.find(':');
+  verb->clear();
+  if (colon != last.npos) {
+    *verb = last.substr(colon + 1);
+    last.resize(colon);
+  }
+  return segments;
+}
+
+bool Fits(const Route& route, const std::vector<std::string>& segments, const std::string& verb) {
+  if (route.verb != verb) return false;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const Route::Segment& segment = route.segments[i];
+    if (segment.parameter ? segments[i].empty() : segments[i] != segment.literal) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+HttpRule HttpRuleOf(const MethodDescriptor* method) {
+  if (!method->options().HasExtension(google::api::http)) return {};
+  const google::api::HttpRule& http = method->options().GetExtension(google::api::http);
+  HttpRule rule;
+  rule.body = http.body();
+  switch (http.pattern_case()) {
+    case google::api::HttpRule::kGet:
+      rule.method = "GET";
+      rule.path = http.get();
+      break;
+    case google::api::HttpRule::kPost:
+      rule.method = "POST";
+      rule.path = http.post();
+      break;
+    case google::api::HttpRule::kPut:
+      rule.method = "PUT";
+      rule.path = http.put();
+      break;
+    case google::api::HttpRule::kPatch:
+      rule.method = "PATCH";
+      rule.path = http.patch();
+      break;
+    case google::api::HttpRule::kDelete:
+      rule.method = "DELETE";
+      rule.path = http.delete_();
+      break;
+    default:
+      break;
+  }
+  return rule;
+}
+
+RoutingTable::RoutingTable() {
+  for (const auto* file : ContractFiles()) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      for (int k = 0; k < file->service(i)->method_count(); ++k) Add(file->service(i)->method(k));
+    }
+  }
+}
+
+void RoutingTable::Add(const MethodDescriptor* method) {
+  auto route = std::make_unique<Route>();
+  route->rule = HttpRuleOf(method);
+  route->rules = &method->options().GetExtension(type::method);
+  if (route->rule.method.empty() || route->rules->internal()) return;
+  route->method = method;
+  route->service = ServiceOf(method);
+  route->request = google::protobuf::MessageFactory::generated_factory()->GetPrototype(method->input_type());
+  const std::string& body = route->rule.body;
+  if (!body.empty() && body != "*") {
+    route->body_field = method->input_type()->FindFieldByName(body);
+    if (!route->body_field || !route->body_field->message_type() || route->body_field->is_repeated())
+      Die(method, "bad body field " + body);
+    route->raw_body = route->body_field->message_type()->full_name() == "google.api.HttpBody";
+  }
+  for (const std::string& text : Split(route->rule.path, &route->verb)) {
+    Route::Segment segment{text, nullptr};
+    if (text.starts_with('{')) {
+      segment.parameter = method->input_type()->FindFieldByName(text.substr(1, text.size() - 2));
+      if (!segment.parameter || segment.parameter->is_repeated()) Die(method, "bad parameter " + text);
+    }
+    route->segments.push_back(std::move(segment));
+  }
+  if (route->segments.size() < 2 || route->segments[1].parameter) Die(method, "a path begins with /v1/name");
+  for (const auto& other : routes_) {
+    if (other->rule.method == route->rule.method && other->rule.path == route->rule.path)
+      Die(method, "taken by " + other->method->full_name());
+  }
+  by_shape_.emplace(std::pair(route->segments.size(), route->segments[1].literal), route.get());
+  routes_.push_back(std::move(route));
+}
+
+RoutingTable::Match RoutingTable::Find(std::string_view method, std::string_view path) const {
+  Match match;
+  std::string verb;
+  std::vector<std::string> segments = Split(path, &verb);
+  if (segments.size() < 2) return match;
+  if (method == "HEAD") method = "GET";
+  std::set<std::string> allowed;
+  auto [begin, end] = by_shape_.equal_range({segments.size(), segments[1]});
+  for (auto it = begin; it != end; ++it) {
+    if (!Fits(*it->second, segments, verb)) continue;
+    if (it->second->rule.method == method) match.route = it->second;
+    allowed.insert(it->second->rule.method);
+  }
+  if (!match.route) {
+    if (allowed.contains("GET")) allowed.insert("HEAD");
+    for (const std::string& each : allowed) match.allow += (match.allow.empty() ? "" : ", ") + each;
+    return match;
+  }
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const FieldDescriptor* parameter = match.route->segments[i].parameter;
+    if (!parameter) continue;
+    auto value = http::PercentDecode(segments[i], false);
+    match.malformed = match.malformed || !value;
+    match.parameters.emplace_back(parameter, value.value_or(""));
+  }
+  return match;
+}
+
+size_t RoutingTable::BodyLimit(std::string_view method, std::string_view path) const {
+  Match match = Find(method, path);
+  if (!match.route || !match.route->raw_body) return limits::kHttpBodyBytes;
+  return match.route->segments[1].literal == "imports" ? limits::kImportBodyBytes : limits::kAttachmentBytes;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/gateway/stream.h"
+
+#include "common/base/limits.h"
+#include "common/http/json.h"
+#include "services/gateway/transcode.h"
+
+namespace millrace::gateway {
+namespace {
+
+using notifications::v1::FeedEvent;
+using notifications::v1::WaitFeedRequest;
+using notifications::v1::WaitFeedResponse;
+using Clock = std::chrono::steady_clock;
+
+// Short enough to notice within 5 s that the key is revoked or the process drains.
+constexpr int kWaitMs = 4000;
+constexpr std::chrono::seconds kPing{15};
+
+Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request) {
+  Result<CallContext> context = co_await feed.caller();
+  if (!context) co_return std::unexpected<Error>(std::move(context).error());
+  context->deadline = WallNow() + std::chrono::milliseconds(request.wait_ms()) + limits::kCallDeadline;
+  Result<WaitFeedResponse> answer = co_await rpc::Call<WaitFeedResponse>(
+      *feed.notifications, "millrace.notifications.v1.Notifications.WaitFeed", *std::move(context), std::move(request));
+  co_return answer;
+}
+
+std::string Lines(const WaitFeedResponse& answer) {
+  std::string out;
+  if (answer.reset()) out += "event: reset\ndata: {}\n\n";
+  for (const FeedEvent& event : answer.events()) {
+    out += "id: " + event.id() + "\nevent: " + event.type() + "\ndata: " + http::WriteJson(event) + "\n\n";
+  }
+  return out;
+}
+
+Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::shared_ptr<http::BodyWriter> writer) {
+  std::string text = "retry: 3000\n\n" + Lines(first);
+  auto last = Clock::now();
+  request.set_wait_ms(kWaitMs);
+  request.clear_after_id();
+  request.set_after_seq(first.next_after_seq());
+  while (!writer->closed()) {
+    if (text.empty() && Clock::now() - last >= kPing) text = ": ping\n\n";
+    if (!text.empty()) {
+      bool open = co_await writer->Write(std::move(text));
+      if (!open) co_return;
+      last = Clock::now();
+      text.clear();
+    }
+    Result<WaitFeedResponse> answer = co_await Wait(feed, request);
+    // The client comes back with the last id it has seen, and then learns what is wrong.
+    if (!answer) co_return;
+    text = Lines(*answer);
+    request.set_after_seq(answer->next_after_seq());
+  }
+}
+
+}  // namespace
+
+Result<WaitFeedRequest> ReadStreamRequest(const http::Request& request) {
+  WaitFeedRequest wait;
+  MILLRACE_CHECK(ReadQuery(request.query, &wait, {"wait_ms", "limit"}));
+  if (request.fields.Has("Last-Event-ID")) {
+    wait.clear_after_seq();
+    wait.set_after_id(std::string(request.fields.Get("Last-Event-ID")));
+  }
+  return wait;
+}
+
+Task<Result<http::Response>> OpenStream(Feed feed, WaitFeedRequest request) {
+  Result<WaitFeedResponse> first = co_await Wait(feed, request);
+  if (!first) co_return std::unexpected<Error>(std::move(first).error());
+  http::Response response;
+  response.fields.Set("Content-Type", "text/event-stream");
+  response.fields.Set("Cache-Control", "no-store");
+  response.fields.Set("X-Accel-Buffering", "no");
+  response.stream = [feed, request, first = *std::move(first)](std::shared_ptr<http::BodyWriter> writer) {
+    return Run(feed, request, first, std::move(writer));
+  };
+  co_return response;
+}
+
+}  // namespace millrace::gateway
