@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fstream>
+#include <sstream>
+
+#include "common/base/csv.h"
+#include "services/listing/test_instance.h"
+
+namespace millrace::listing {
+namespace {
+
+using google::api::HttpBody;
+
+template <class T>
+std::string CodeOf(const Result<T>& result) {
+  return result ? "OK" : std::string(Name(result.error().code));
+}
+
+// "编号,名称,数量\r\nA,铣床,2\r\n" in GB18030.
+constexpr char kGb18030[] =
+    "\xb1\xe0\xba\xc5,\xc3\xfb\xb3\xc6,\xca\xfd\xc1\xbf\r\nA,\xce\xe5\xd6\xe1\xbc\xd3\xb9\xa4\xd6\xd0\xd0\xc4,2\r\n";
+
+using Cells = std::map<std::string, std::string>;
+
+std::vector<Cells> ReadSample(const std::string& name) {
+  std::ifstream file("deploy/local/sample/" + name);
+  EXPECT_TRUE(file) << name;
+  std::ostringstream content;
+  content << file.rdbuf();
+  std::string text = content.str();
+  CsvReader reader(text);
+  std::vector<std::string> header, fields;
+  reader.Next(&header);
+  std::vector<Cells> rows;
+  while (reader.Next(&fields)) {
+    Cells row;
+    for (size_t i = 0; i < header.size(); ++i) row[header[i]] = fields[i];
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::string Csv(const std::vector<Cells>& rows) {
+  std::set<std::string> columns;
+  for (const Cells& row : rows) {
+    for (const auto& [column, cell] : row) columns.insert(column);
+  }
+  std::string out = CsvRecord({columns.begin(), columns.end()});
+  for (const Cells& row : rows) {
+    std::vector<std::string> fields;
+    for (const std::string& column : columns) fields.push_back(row.contains(column) ? row.at(column) : "");
+    out += CsvRecord(fields);
+  }
+  return out;
+}
+
+class Imports : public ListingInstance {
+ protected:
+  Result<v1::Import> Create(CallContext context, const std::string& bytes, bool publish = false) {
+    v1::CreateImportRequest request;
+    request.mutable_file()->set_content_type("text/csv");
+    request.mutable_file()->set_data(bytes);
+    request.set_publish(publish);
+    return Call<v1::Import>("CreateImport", std::move(context), request);
+  }
+  Result<v1::Import> Confirm(CallContext context, const std::string& id, bool skip_invalid = false) {
+    v1::ConfirmImportRequest request;
+    request.set_id(id);
+    request.set_skip_invalid(skip_invalid);
+    return Call<v1::Import>("ConfirmImport", std::move(context), request);
+  }
+  Result<HttpBody> FailedRows(CallContext context, const std::string& id) {
+    v1::GetImportRequest request;
+    request.set_id(id);
+    return Call<HttpBody>("GetImportFailedRows", std::move(context), request);
+  }
+  void Know(const std::string& external_id, bool verified = true) {
+    identity::v1::Organization organization;
+    organization.set_id(FormatId("org", Uuid::New()));
+    organization.set_external_id(external_id);
+    organization.set_state(verified ? identity::v1::Organization::VERIFIED : identity::v1::Organization::PENDING);
+    organizations_[external_id] = organization;
+  }
+};
+
+TEST_F(Imports, TheWholeSampleCatalogueIsPublishedInOneConfirmation) {
+  std::map<std::string, Cells> prices;
+  for (Cells& row : ReadSample("prices.csv")) {
+    row.erase("synthetic");
+    prices[row["external_id"]] = row;
+  }
+  std::vector<Cells> rows;
+  for (const auto& entry : std::filesystem::directory_iterator("deploy/local/sample")) {
+    std::string name = entry.path().filename().string();
+    if (entry.path().extension() != ".csv" || name == "prices.csv" || name == "organizations.csv") continue;
+    for (Cells& row : ReadSample(name)) {
+      if (!organizations_.contains(row["organization"])) Know(row["organization"]);
+      row.merge(prices[row["external_id"]]);
+      rows.push_back(std::move(row));
+    }
+  }
+  ASSERT_GT(rows.size(), 350u);
+  Time start = WallNow();
+  auto checked = Create(Operator(), Csv(rows), true);
+  ASSERT_TRUE(checked) << CodeOf(checked) << " " << checked.error().cause;
+  EXPECT_EQ(checked->summary().invalid(), 0) << checked->ShortDebugString();
+  EXPECT_EQ(checked->summary().to_create(), static_cast<int>(rows.size()));
+  EXPECT_EQ(checked->summary().mapped(), static_cast<int>(rows.size()));
+  Time middle = WallNow();
+  auto confirmed = Confirm(Operator("confirm-sample"), checked->id());
+  ASSERT_TRUE(confirmed) << CodeOf(confirmed) << " " << confirmed.error().cause;
+  Time end = WallNow();
+  std::printf("%zu rows: checked in %ld ms, confirmed in %ld ms\n", rows.size(),
+              static_cast<long>((middle - start).count() / 1000), static_cast<long>((end - middle).count() / 1000));
+  EXPECT_LT(end - middle, std::chrono::seconds(3));
+  EXPECT_EQ(confirmed->state(), v1::Import::CONFIRMED);
+  EXPECT_EQ(Number("SELECT count(*) FROM listing WHERE state = 'PUBLISHED'"), static_cast<int64_t>(rows.size()));
+  EXPECT_EQ(Number("SELECT count(*) FROM event WHERE type = 'listing.published'"), static_cast<int64_t>(rows.size()));
+  EXPECT_EQ(Number("SELECT count(*) FROM import_row"), 0);
+  EXPECT_EQ(Number("SELECT count(*) FROM task"), 0);
+
+  // A replay is the same answer; another confirmation is refused; the same file again changes nothing.
+  CallContext again = Operator("confirm-sample");
+  auto reply = again.reply;
+  EXPECT_TRUE(Confirm(again, checked->id()));
+  EXPECT_TRUE(reply->replayed);
+  EXPECT_EQ(CodeOf(Confirm(Operator(), checked->id())), "STATE_CONFLICT");
+  auto second = Create(Operator(), Csv(rows), true);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->summary().unchanged(), static_cast<int>(rows.size()));
+  int64_t events = Number("SELECT count(*) FROM event");
+  ASSERT_TRUE(Confirm(Operator(), second->id()));
+  EXPECT_EQ(Number("SELECT count(*) FROM event"), events);
+}
+
+TEST_F(Imports, FaultsAreNamedByRowAndColumnAndNothingIsTakenOver) {
+  Know("ORG-001");
+  Know("ORG-002");
+  Know("ORG-003", false);
+  std::vector<Cells> rows = ReadSample("equipment.csv");
+  std::erase_if(rows, [](Cells& row) { return row["organization"] != "ORG-001" && row["organization"] != "ORG-002"; });
+  size_t good = rows.size();
+  ASSERT_GE(good, 4u);
+  Cells bad = rows[0];
+  bad["external_id"] = "B-1";
+  bad["processes"] = "separating.wishing";
+  bad["attributes.axes"] = "five";
+  rows.push_back(bad);
+  bad = rows[0];
+  bad["external_id"] = "B-2";
+  bad["organization"] = "ORG-999";
+  bad["name_zh"] = "=HYPERLINK(\"http://x\")";
+  rows.push_back(bad);
+  rows.push_back(rows[0]);  // the same external_id twice
+  bad = rows[0];
+  bad["external_id"] = "B-3";
+  bad["kind"] = "TOOLING";  // with attributes of a machine
+  rows.push_back(bad);
+  bad = rows[0];
+  bad["external_id"] = "B-4";
+  bad["units"] = "0";
+  rows.push_back(bad);
+  auto checked = Create(Operator(), Csv(rows));
+  ASSERT_TRUE(checked) << CodeOf(checked);
+  EXPECT_EQ(checked->summary().invalid(), 5) << checked->ShortDebugString();
+  std::set<std::string> found;
+  for (const auto& failure : checked->failures()) {
+    found.insert(std::to_string(failure.row() - static_cast<int>(good) - 1) + " " + failure.column() + " " +
+                 failure.code());
+    EXPECT_FALSE(failure.detail().empty());
+  }
+  for (const char* wanted :
+       {"1 processes UNKNOWN_PROCESS", "1 attributes.axes INVALID_FORMAT", "2 organization NOT_FOUND",
+        "3 external_id ALREADY_EXISTS", "4 attributes.axes UNKNOWN_FIELD", "5 units OUT_OF_RANGE"}) {
+    EXPECT_TRUE(found.contains(wanted)) << wanted << "\n" << checked->ShortDebugString();
+  }
+  auto refused = Confirm(Operator("confirm-1"), checked->id());
+  ASSERT_EQ(CodeOf(refused), "IMPORT_ROW");
+  EXPECT_EQ(refused.error().params.at("row"), std::to_string(good + 2));
+  EXPECT_EQ(Number("SELECT count(*) FROM resource"), 0);
+
+  auto csv = FailedRows(Operator(), checked->id());
+  ASSERT_TRUE(csv);
+  EXPECT_TRUE(csv->data().starts_with("\xEF\xBB\xBF"));
+  EXPECT_NE(csv->data().find(",_row,_column,_code,_message\r\n"), std::string::npos);
+  EXPECT_NE(csv->data().find("'=HYPERLINK"), std::string::npos);
+  EXPECT_EQ(CodeOf(FailedRows(Stranger(), checked->id())), "NOT_FOUND");
+  EXPECT_EQ(CodeOf(Confirm(Provider(), checked->id(), true)), "NOT_FOUND");
+
+  auto confirmed = Confirm(Operator(), checked->id(), true);
+  ASSERT_TRUE(confirmed) << CodeOf(confirmed);
+  EXPECT_EQ(confirmed->summary().to_create(), static_cast<int>(good));
+  EXPECT_EQ(Number("SELECT count(*) FROM resource"), static_cast<int64_t>(good));
+  EXPECT_EQ(Number("SELECT count(DISTINCT organization) FROM resource"), 2);
+  EXPECT_TRUE(FailedRows(Operator(), checked->id()));
+}
+
+TEST_F(Imports, HeadersAndEncodings) {
+  auto gb = Create(Provider(), kGb18030);
+  ASSERT_TRUE(gb) << CodeOf(gb);
+  EXPECT_EQ(gb->summary().to_create(), 1);
+  EXPECT_EQ(gb->summary().mapped(), 1);
+  ASSERT_TRUE(Confirm(Provider(), gb->id()));
+  auto list = Call<v1::ListListingsResponse>("ListListings", Provider(), v1::ListListingsRequest());
+  ASSERT_TRUE(list);
+  ASSERT_EQ(list->data_size(), 1);
+  EXPECT_EQ(list->data(0).state(), v1::Listing::DRAFT);
+  EXPECT_EQ(list->data(0).capability().processes(0), "separating.milling.five_axis");
+
+  auto bom = Create(Provider(),
+                    "\xEF\xBB\xBF"
+                    "external_id,name_en,colour\nX,mill,red\n");
+  ASSERT_EQ(CodeOf(bom), "IMPORT_HEADER");
+  EXPECT_EQ(bom.error().params.at("column"), "colour");
+  EXPECT_EQ(CodeOf(Create(Provider(), "\xff\xff\xff\xff")), "IMPORT_ENCODING");
+  EXPECT_EQ(CodeOf(Create(Provider(), "")), "IMPORT_HEADER");
+  EXPECT_EQ(CodeOf(Create(Provider(), "external_id,name_en\nX,\"mill\n")), "IMPORT_ROW");
+  auto unnamed = Create(Provider(), "external_id,name_en\nX,Dell box\nY\n\n");
+  ASSERT_TRUE(unnamed);
+  EXPECT_EQ(unnamed->summary().unmapped(), 1);
+  EXPECT_EQ(unnamed->summary().invalid(), 1);
+  EXPECT_EQ(unnamed->failures(0).row(), 3);
+  auto column = Call<HttpBody>("GetImportTemplate", Provider(), v1::GetImportTemplateRequest());
+  ASSERT_TRUE(column);
+  EXPECT_TRUE(Create(Provider(), column->data())) << column->data();
+}
+
+TEST_F(Imports, ASecondFileChangesOnlyWhatItSays) {
+  std::string head = "external_id,name_zh,model,processes,hourly_price_fen,vat_rate_bp,calendar\n";
+  auto first = Create(Provider(),
+                      head + "X,车床,A,separating.turning,5000,1300,day_shift\nY,铣床,B,separating.milling,,,\n", true);
+  ASSERT_TRUE(first) << CodeOf(first);
+  ASSERT_EQ(first->summary().invalid(), 0) << first->ShortDebugString();
+  ASSERT_TRUE(Confirm(Provider(), first->id()));
+  EXPECT_EQ(Number("SELECT count(*) FROM listing WHERE state = 'PUBLISHED' AND external_id = 'X'"), 1);
+  EXPECT_EQ(Number("SELECT count(*) FROM listing WHERE state = 'DRAFT' AND external_id = 'Y'"), 1);
+  auto second = Create(Provider(), "external_id,name_zh,model\nX,车床,A2\nY,铣床,B\nZ,数控车床,C\n");
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->summary().to_create(), 1);
+  EXPECT_EQ(second->summary().to_update(), 1) << second->ShortDebugString();
+  EXPECT_EQ(second->summary().unchanged(), 1);
+  ASSERT_TRUE(Confirm(Provider(), second->id()));
+  v1::ListListingsRequest wanted;
+  wanted.set_external_id("X");
+  auto list = Call<v1::ListListingsResponse>("ListListings", Provider(), wanted);
+  ASSERT_EQ(list->data_size(), 1);
+  EXPECT_EQ(list->data(0).price_plan().steps(0).unit_price(), 5000);
+  EXPECT_EQ(list->data(0).state(), v1::Listing::PUBLISHED);
+  EXPECT_EQ(list->data(0).version(), 3);
+  auto kind = Create(Provider(), "external_id,name_zh,kind\nX,车床,TOOLING\n");
+  ASSERT_TRUE(kind);
+  EXPECT_EQ(kind->failures(0).column(), "kind");
+}
+
+TEST_F(Imports, AnUnconfirmedImportExpires) {
+  auto checked = Create(Provider(), "external_id,name_zh\nX,车床\n");
+  ASSERT_TRUE(checked);
+  Advance(23);
+  v1::GetImportRequest wanted;
+  wanted.set_id(checked->id());
+  EXPECT_EQ(Call<v1::Import>("GetImport", Provider(), wanted)->state(), v1::Import::VALIDATED);
+  Advance(2);
+  EXPECT_EQ(Call<v1::Import>("GetImport", Provider(), wanted)->state(), v1::Import::EXPIRED);
+  EXPECT_EQ(CodeOf(Confirm(Provider(), checked->id())), "STATE_CONFLICT");
+  EXPECT_EQ(CodeOf(Call<v1::Import>("GetImport", Stranger(), wanted)), "NOT_FOUND");
+  EXPECT_EQ(Number("SELECT count(*) FROM import_row"), 0);
+}
+
+}  // namespace
+}  // namespace millrace::listing
