@@ -38,7 +38,8 @@ TEST(Page, IsGoodForItsListAlone) {
 
 TEST(Page, RefusesGarbageAndEveryFlippedBit) {
   std::string token = NextPageToken(Uuid::New(), "a");
-  for (std::string garbage : {"x", "!!!!", "AAAA", "=", token + "A", token.substr(1), std::string("\0\0", 2)}) {
+  for (const std::string& garbage : std::initializer_list<std::string>{"x", "!!!!", "AAAA", "=", token + "A",
+                                                                       token.substr(1), std::string("\0\0", 2)}) {
     ExpectRefused(garbage, "a");
   }
   for (size_t i = 0; i < token.size(); ++i) {
