@@ -331,7 +331,8 @@ class Story {
     Json credit = Credit(party, role)["roles"][0];
     const Json& old = before["roles"][0];
     Say(party.name + ": grade " + old["grade"].get<std::string>() + " → " + credit["grade"].get<std::string>() +
-        ", score " + old["score"].dump() + " → " + credit["score"].dump());
+        ", score " + old["score"].dump() + " → " + credit["score"].dump() + " (between " +
+        credit["score_low"].dump() + " and " + credit["score_high"].dump() + ")");
     const Json& why = credit["explanation"];
     for (const Json& part : why["contributions"]) Say("  " + part.value("zh", "") + "  " + part.value("en", ""));
     Say("  " + why.value("next_zh", "") + "  " + why.value("next_en", ""));
