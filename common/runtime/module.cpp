@@ -95,7 +95,7 @@ void ServiceCore::Start() {
       });
   service_.On<wire::FireRequest, wire::FireResponse>(
       "millrace.runtime.v1.Runtime.Fire", [this](CallContext, wire::FireRequest) -> Task<Result<wire::FireResponse>> {
-        Result<int> fired = co_await tasks_.FireDue();
+        Result<int> fired = co_await tasks_.FireAndSettle();
         if (!fired) co_return std::unexpected<Error>(std::move(fired).error());
         wire::FireResponse response;
         response.set_fired(*fired);

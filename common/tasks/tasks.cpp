@@ -67,6 +67,7 @@ Task<void> Runner::RunOne(DueTask task) {
   Uuid id = task.id;
   int64_t fence = task.fence;
   Result<void> done = co_await handler->second(std::move(task));
+  ++ended_;
   if (done) co_return;
   auto retry = [id, fence](Transaction& tx) {
     Params params;
@@ -77,7 +78,17 @@ Task<void> Runner::RunOne(DueTask task) {
   (void)moved;  // without it the lease decides
 }
 
+Task<Result<int>> Runner::FireAndSettle() {
+  Result<int> fired = co_await FireDue();
+  if (!fired) co_return std::move(fired);
+  while (in_hand_ > 0) co_await Sleep(std::chrono::milliseconds(1));
+  int ended = ended_;
+  ended_ = 0;
+  co_return ended;
+}
+
 Task<Result<int>> Runner::FireDue() {
+  InHand in_hand(in_hand_);
   int fired = 0;
   while (true) {
     auto claim = [](Transaction& tx) {
@@ -96,6 +107,7 @@ Task<Result<int>> Runner::FireDue() {
 }
 
 Task<Result<void>> Runner::RunNow(Uuid id) {
+  InHand in_hand(in_hand_);
   auto claim = [id](Transaction& tx) {
     Params params;
     params.Id(id);

@@ -40,17 +40,29 @@ class Runner {
   Task<Result<std::optional<Time>>> NextDue();
   // Runs every task that is due now, and returns when they have come to an end; the number run.
   Task<Result<int>> FireDue();
+  // The same, and waits for what the poller or RunNow has in hand, so that nothing of this process is still running when it
+  // returns. The number of tasks that ended since the last call, whoever ran them: for moving the clock step by step.
+  Task<Result<int>> FireAndSettle();
   // Claims and runs one task now, due or not: the fast path of a saga step whose row was just committed.
   Task<Result<void>> RunNow(Uuid id);
 
  private:
   Task<void> Run();
   Task<void> RunOne(DueTask task);
+  // Counts a claim and its run as in hand.
+  struct InHand {
+    explicit InHand(int& count) : count_(++count) {}
+    ~InHand() { --count_; }
+    InHand(const InHand&) = delete;
+    int& count_;
+  };
   Executor executor_;
   postgres::Database& worker_;
   std::map<std::string, Handler> handlers_;
   Wakeup wakeup_;
   bool stopped_ = false;
+  int in_hand_ = 0;
+  int ended_ = 0;  // since the last FireAndSettle
 };
 
 }  // namespace millrace::tasks

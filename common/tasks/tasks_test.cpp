@@ -174,5 +174,33 @@ TEST_F(TasksTest, TwoRunnersShareTheWorkWithoutDoublingIt) {
   EXPECT_EQ(Rows(), 0);
 }
 
+TEST_F(TasksTest, SettlingWaitsForWhatThePollerHasInHand) {
+  bool ended = false;
+  runner_->Handle("slow", [&](DueTask task) -> Task<Result<void>> {
+    co_await Sleep(std::chrono::milliseconds(150));
+    Result<void> done = co_await End(this, std::move(task));
+    ended = true;
+    co_return std::move(done);
+  });
+  Make(Uuid::New(), "slow", std::chrono::seconds(0));
+  int by_poller = -1, settled = -1, again = -1;
+  bool ended_before_settled = false;
+  loop_.Start(Fire(*runner_, &by_poller));
+  auto settle = [&]() -> Task<void> {
+    co_await Sleep(std::chrono::milliseconds(50));
+    Result<int> first = co_await runner_->FireAndSettle();
+    settled = first.value_or(-1);
+    ended_before_settled = ended;
+    Result<int> second = co_await runner_->FireAndSettle();
+    again = second.value_or(-1);
+  };
+  loop_.Start(settle());
+  loop_.Run();
+  EXPECT_EQ(by_poller, 1);
+  EXPECT_EQ(settled, 1);
+  EXPECT_TRUE(ended_before_settled);
+  EXPECT_EQ(again, 0);
+}
+
 }  // namespace
 }  // namespace millrace::tasks

@@ -107,6 +107,9 @@ Task<Result<v1::AdvanceClockResponse>> Identity::AdvanceClock(CallContext contex
 }
 
 Task<Result<int>> Identity::FireUntil(Time to, Time deadline) {
+  // What is due already does not count as fired on the way.
+  Result<int> overdue = co_await FireEverywhere();
+  MILLRACE_CO_CHECK(std::move(overdue));
   int fired = 0;
   for (int step = 0; step < kAdvanceSteps; ++step) {
     Result<void> settled = co_await Settle(deadline);
