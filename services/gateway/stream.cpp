@@ -16,6 +16,8 @@ using Clock = std::chrono::steady_clock;
 // Short enough to notice within 5 s that the key is revoked or the process drains.
 constexpr int kWaitMs = 4000;
 constexpr std::chrono::seconds kPing{15};
+// Between two looks that found nothing, however fast they were answered.
+constexpr std::chrono::milliseconds kPace{100};
 
 Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request) {
   Result<CallContext> context = co_await feed.caller();
@@ -54,6 +56,7 @@ Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::
     if (!answer) co_return;
     text = Lines(*answer);
     request.set_after_seq(answer->next_after_seq());
+    if (text.empty()) co_await Sleep(kPace);
   }
 }
 
