@@ -105,13 +105,23 @@ def test_end_before_start(world, trade):
         assert (problem.status, problem.code) == (422, "END_BEFORE_START")
 
 
-@pytest.mark.parametrize("quantity, code", [
-    ({"value": "40", "unit": "furlong"}, "UNKNOWN_UNIT"), ({"value": "40", "unit": "Mm"}, "UNKNOWN_UNIT"),
-    ({"value": "4o", "unit": "kg"}, "INVALID_FORMAT")])
-def test_unknown_unit(world, trade, quantity, code):
-    demand = {"title": "支架", "text": "五轴加工铝合金支架", "quantity": quantity, "duration_minutes": 240, "window": world.window(hours=48)}
+@pytest.mark.parametrize("unit", ["FORTNIGHT", "hour", "", 99, "1", None])
+def test_unknown_unit(world, trade, unit):
+    body = world.listing_body(world.resource(trade.provider)["id"])
+    body["price_plan"]["unit"] = unit
+    problem = trade.provider.client.refuse("POST", "/v1/listings", body)
+    assert problem.status == 400 and problem.code in ("WRONG_TYPE", "REQUIRED"), problem
+    assert pointers(problem) == ["#/price_plan/unit"]
+
+
+def test_a_demand_without_meaning(world, trade):
+    demand = {"title": "支架", "requirement": {"duration_minutes": "0", "window": world.window(hours=48)}}
     problem = trade.buyer.client.refuse("POST", "/v1/demands", demand)
-    assert (problem.status, problem.code) == (422, code), problem
+    assert problem.status in (400, 422) and "#/requirement/duration_minutes" in pointers(problem), problem
+    demand = {"title": "支架", "requirement": {"duration_minutes": "240", "window": world.window(), "processes": ["no.such.process"],
+                                              "materials": ["unobtainium"]}}
+    problem = trade.buyer.client.refuse("POST", "/v1/demands", demand)
+    assert problem.status == 422 and {fault["code"] for fault in problem.body["errors"]} <= {"UNKNOWN_PROCESS", "UNKNOWN_MATERIAL"}, problem
 
 
 def test_unknown_currency_and_time_zone(world, trade):
