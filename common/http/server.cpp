@@ -185,6 +185,7 @@ struct ServerLife {
   };
 
   static Task<void> Refuse(StatePtr state, ConnectionPtr connection, Error error, Language language) {
+    telemetry::Log(telemetry::Level::kInfo, "http.refused", {{"peer", connection->peer}, {"code", Name(error.code)}});
     Response response = Problem(error, language, FormatId("req", Uuid::New()));
     Manner manner;
     std::string head = HeadText(response, manner, false);
@@ -331,7 +332,19 @@ struct ServerLife {
     co_return again;
   }
 
+  // Ends a connection however its coroutine ends.
+  struct Leave {
+    StatePtr state;
+    ConnectionPtr connection;
+    ~Leave() {
+      error_code ignored;
+      connection->socket.close(ignored);
+      state->connections.erase(connection);
+    }
+  };
+
   static Task<void> Serve(StatePtr state, ConnectionPtr connection) {
+    Leave leave(state, connection);
     bool first = true;
     bool open = true;
     while (open && !state->draining) {
@@ -346,9 +359,6 @@ struct ServerLife {
       connection->deadline = Clock::now() + state->options.header_timeout;
       if (open) open = co_await Exchange(state, connection);
     }
-    error_code ignored;
-    connection->socket.close(ignored);
-    state->connections.erase(connection);
   }
 
   static Task<void> Accept(StatePtr state) {

@@ -155,6 +155,8 @@ TEST_P(ChannelTest, CarriesTheContextAndTheReply) {
   context.if_match = "版本";  // any bytes
   context.validate_only = true;
   context.language = Language::kEn;
+  context.headers = {{"webhook-id", "notice 1"}, {"webhook-signature", ""}};
+  context.raw_body = std::string("{\0\xFF\n}", 5);
   ASSERT_TRUE(Ask<Site>(kCreateSite, context, GoodSite()));
   const CallContext& seen = world_.seen;
   EXPECT_EQ(seen.organization, context.organization);
@@ -167,6 +169,8 @@ TEST_P(ChannelTest, CarriesTheContextAndTheReply) {
   EXPECT_EQ(seen.if_match, context.if_match);
   EXPECT_TRUE(seen.validate_only);
   EXPECT_EQ(seen.language, Language::kEn);
+  EXPECT_EQ(seen.headers, context.headers);
+  EXPECT_EQ(seen.raw_body, context.raw_body);
   EXPECT_LT(seen.deadline, context.deadline + 500ms);
   EXPECT_GT(seen.deadline, context.deadline - 2s);
   EXPECT_EQ(seen.fingerprint.size(), 32u);
