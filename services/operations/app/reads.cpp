@@ -22,8 +22,9 @@ constexpr Statement kListWorks = {"ops_list_works", "SELECT id, payload FROM lis
 constexpr Statement kHead = {"ops_head", "SELECT head FROM event_log"};
 constexpr Statement kSnapshot = {
     "ops_snapshot",
-    "SELECT b.payload FROM booking b WHERE ($1::uuid IS NULL OR b.id > $1::uuid) AND EXISTS "
-    "(SELECT FROM reservation r WHERE r.booking_id = b.id AND r.release_time IS NULL) ORDER BY b.id LIMIT $2"};
+    "SELECT b.payload FROM (SELECT DISTINCT booking_id FROM reservation WHERE release_time IS NULL "
+    "AND ($1::uuid IS NULL OR booking_id > $1::uuid) ORDER BY booking_id LIMIT $2) r "
+    "JOIN booking b ON b.id = r.booking_id ORDER BY b.id"};
 
 std::string Roles(const CallContext& context) {
   std::string roles;
