@@ -46,8 +46,8 @@ int64_t Log2(Wide value) {
   Wide mantissa = whole <= kFractionBits ? value << (kFractionBits - whole) : value >> (whole - kFractionBits);
   int64_t log = static_cast<int64_t>(whole) << kLogBits;
   for (int place = kLogBits - 1; place >= 0; --place) {
-    mantissa = static_cast<Wide>((static_cast<unsigned __int128>(mantissa) * static_cast<unsigned __int128>(mantissa)) >>
-                                 kFractionBits);
+    mantissa = static_cast<Wide>(
+        (static_cast<unsigned __int128>(mantissa) * static_cast<unsigned __int128>(mantissa)) >> kFractionBits);
     if (mantissa >> (kFractionBits + 1)) {
       log |= int64_t{1} << place;
       mantissa >>= 1;
@@ -62,7 +62,8 @@ Wide Power2(int64_t exponent) {
   int64_t fraction = exponent - (whole << kLogBits);
   Wide mantissa = Wide{1} << (kFractionBits - 1);  // 1.0 with 61 places
   for (int place = 0; place < kLogBits; ++place) {
-    if ((fraction >> (kLogBits - 1 - place)) & 1) mantissa = (mantissa * kRoots[static_cast<size_t>(place)]) >> (kFractionBits - 1);
+    if ((fraction >> (kLogBits - 1 - place)) & 1)
+      mantissa = (mantissa * kRoots[static_cast<size_t>(place)]) >> (kFractionBits - 1);
   }
   int64_t shift = whole + kPowerBits - (kFractionBits - 1);
   return shift >= 0 ? mantissa << shift : mantissa >> -shift;

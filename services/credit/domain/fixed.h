@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Powers, logarithms and roots in integers: the same bits on every machine, whatever the compiler does to floating point.
+// Powers, logarithms and roots in integers: the same bits on every machine, whatever the compiler does to floating
+// point.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +9,9 @@ namespace millrace::credit::domain {
 
 using Wide = __int128;
 
-inline constexpr int kLogBits = 32;                          // binary places of a logarithm
-inline constexpr int64_t kLogOne = int64_t{1} << kLogBits;   // 1.0 as a logarithm
-inline constexpr int kPowerBits = 20;                        // binary places of a power
+inline constexpr int kLogBits = 32;                         // binary places of a logarithm
+inline constexpr int64_t kLogOne = int64_t{1} << kLogBits;  // 1.0 as a logarithm
+inline constexpr int kPowerBits = 20;                       // binary places of a power
 
 // Largest r with r × r <= value; value >= 0.
 int64_t SquareRoot(Wide value);

@@ -19,10 +19,14 @@ struct Share {
   Dimension dimension;
   int weight;  // thousandths of the score
 };
-constexpr std::array<Share, 4> kProviderShares{
-    {{Dimension::kOnTime, 250}, {Dimension::kQuality, 350}, {Dimension::kCancellation, 250}, {Dimension::kReview, 150}}};
-constexpr std::array<Share, 4> kBuyerShares{
-    {{Dimension::kNoShow, 300}, {Dimension::kCancellation, 300}, {Dimension::kAcceptance, 200}, {Dimension::kReview, 200}}};
+constexpr std::array<Share, 4> kProviderShares{{{Dimension::kOnTime, 250},
+                                                {Dimension::kQuality, 350},
+                                                {Dimension::kCancellation, 250},
+                                                {Dimension::kReview, 150}}};
+constexpr std::array<Share, 4> kBuyerShares{{{Dimension::kNoShow, 300},
+                                             {Dimension::kCancellation, 300},
+                                             {Dimension::kAcceptance, 200},
+                                             {Dimension::kReview, 200}}};
 
 std::span<const Share> SharesOf(Role role) { return role == Role::kProvider ? kProviderShares : kBuyerShares; }
 
@@ -31,7 +35,8 @@ struct Bound {
   int bad_rate;  // parts per million, exclusive
 };
 // Best first; D has no bound.
-constexpr Bound kBounds[] = {{"AAA", 10'000}, {"AA", 20'000}, {"A", 30'000}, {"B", 80'000}, {"C", 200'000}, {"D", kMillion + 1}};
+constexpr Bound kBounds[] = {{"AAA", 10'000}, {"AA", 20'000}, {"A", 30'000},
+                             {"B", 80'000},   {"C", 200'000}, {"D", kMillion + 1}};
 constexpr int kRankOfA = 2, kRankOfD = 5;
 
 int RankOf(const std::string& grade) {
@@ -189,8 +194,8 @@ bool Assessment::operator==(const Assessment& o) const {
     return out;
   };
   auto numbers = [](const Assessment& a) {
-    return std::vector<int>{a.score, a.low, a.high, a.limit_points, a.bad_rate, a.deviation, a.evidence, a.settled,
-                            a.counterparties};
+    return std::vector<int>{a.score,     a.low,      a.high,    a.limit_points,  a.bad_rate,
+                            a.deviation, a.evidence, a.settled, a.counterparties};
   };
   return numbers(*this) == numbers(o) && as_of == o.as_of && points(*this) == points(o);
 }
@@ -274,8 +279,8 @@ std::optional<NextGrade> WhatLeadsUp(Role role, const std::vector<Fact>& facts, 
 int Weight(int64_t value_minor, bool reference_currency, int other_bookings_of_pair, bool half) {
   Wide factor = 1000;
   if (reference_currency) {
-    factor = std::clamp<Wide>(SquareRoot(static_cast<Wide>(std::max<int64_t>(0, value_minor)) * kMillion / kReferenceValueMinor),
-                              250, 4000);
+    factor = std::clamp<Wide>(
+        SquareRoot(static_cast<Wide>(std::max<int64_t>(0, value_minor)) * kMillion / kReferenceValueMinor), 250, 4000);
   }
   return static_cast<int>(std::max<Wide>(1, factor / (1 + other_bookings_of_pair) / (half ? 2 : 1)));
 }

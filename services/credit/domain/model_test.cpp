@@ -7,6 +7,8 @@
 #include <cmath>
 #include <random>
 
+#include "services/credit/domain/outcomes.h"
+
 namespace millrace::credit::domain {
 namespace {
 
@@ -55,7 +57,8 @@ std::vector<Fact> Random(std::mt19937& random, int bookings) {
 
 TEST(Fixed, AgreesWithFloatingPoint) {
   for (int64_t value : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{950}, int64_t{1'000'003}, INT64_MAX}) {
-    EXPECT_NEAR(static_cast<double>(Log2(value)) / static_cast<double>(kLogOne), std::log2(static_cast<double>(value)), 1e-8);
+    EXPECT_NEAR(static_cast<double>(Log2(value)) / static_cast<double>(kLogOne), std::log2(static_cast<double>(value)),
+                1e-8);
     double root = static_cast<double>(SquareRoot(value));
     EXPECT_LE(root, std::sqrt(static_cast<double>(value)) * 1.0000001);
     EXPECT_GT(root + 1, std::sqrt(static_cast<double>(value)) * 0.9999999);
@@ -208,15 +211,21 @@ TEST(Standing, StaysWhereTheEvidenceIsNotClear) {
   assessment.evidence = 20'000;
   assessment.as_of = kStart + hours(24 * 365);
   assessment.deviation = 8'000;
-  for (auto [rate, grade] : std::initializer_list<std::pair<int, const char*>>{
-           {30'001, "A"}, {31'999, "A"}, {32'001, "B"}, {18'001, "A"}, {17'999, "AA"}, {100'000, "C"}, {500'000, "D"}}) {
+  for (auto [rate, grade] : std::initializer_list<std::pair<int, const char*>>{{30'001, "A"},
+                                                                               {31'999, "A"},
+                                                                               {32'001, "B"},
+                                                                               {18'001, "A"},
+                                                                               {17'999, "AA"},
+                                                                               {100'000, "C"},
+                                                                               {500'000, "D"}}) {
     assessment.bad_rate = rate;
     EXPECT_EQ(NextStanding({"A", kStart}, assessment).grade, grade) << rate;
   }
 }
 
 TEST(Model, Tiers) {
-  const std::pair<const char*, int> kExpected[] = {{"AAA", 1}, {"AA", 1}, {"A", 2}, {"N", 3}, {"B", 3}, {"C", 4}, {"D", 4}};
+  const std::pair<const char*, int> kExpected[] = {{"AAA", 1}, {"AA", 1}, {"A", 2}, {"N", 3},
+                                                   {"B", 3},   {"C", 4},  {"D", 4}};
   for (auto [grade, tier] : kExpected) {
     EXPECT_EQ(TierOf(grade, false), tier);
     EXPECT_EQ(TierOf(grade, true), 4);
@@ -238,6 +247,21 @@ TEST(Model, Weights) {
   EXPECT_EQ(PairBookings(facts, Number(1'000'001), Number(2), kStart + hours(3)), 1);
   EXPECT_EQ(PairBookings(facts, Number(1'000'001), Number(9), kStart + hours(3)), 2);
   EXPECT_EQ(PairBookings(facts, Number(1'000'001), Number(9), kStart + kPairWindow), 1);
+}
+
+TEST(Outcomes, WorseWithDelayAndShortNotice) {
+  EXPECT_EQ(GoodOfHandover(-hours(1)), 1000);
+  EXPECT_EQ(GoodOfHandover(std::chrono::minutes(15)), 1000);
+  EXPECT_EQ(GoodOfHandover(hours(24)), 0);
+  for (int minute = 16; minute < 24 * 60; ++minute) {
+    int good = GoodOfHandover(std::chrono::minutes(minute));
+    EXPECT_LT(good, 1000);
+    EXPECT_LE(good, GoodOfHandover(std::chrono::minutes(minute - 1)));
+  }
+  EXPECT_EQ(GoodOfCancellation(hours(7 * 24)), 800);
+  EXPECT_EQ(GoodOfCancellation(hours(7 * 24) - Duration(1)), 500);
+  EXPECT_EQ(GoodOfCancellation(hours(24) - Duration(1)), 0);
+  EXPECT_EQ(GoodOfCancellation(-hours(1)), 0);
 }
 
 }  // namespace
