@@ -5,6 +5,8 @@
 #include <google/protobuf/struct.pb.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "common/base/limits.h"
 #include "common/http/json_parse.h"
 #include "millrace/events/v1/events.pb.h"
@@ -263,6 +265,48 @@ TEST(RoundTrip, WhatIsWrittenReadsBack) {
     ASSERT_TRUE(read);
     EXPECT_EQ(WriteJson(back), WriteJson(value));
   }
+}
+
+// Whatever comes in is either read, and then means the same after a round trip, or refused with a pointer.
+TEST(RoundTrip, MutatedBodiesAreReadOrRefusedWithAPointer) {
+  const std::string kSeed =
+      R"({"struct_value":{"fields":{"a\u4e2d":{"number_value":-1.5e3},"b":{"list_value":{"values":[{"bool_value":true},)"
+      R"({"string_value":"x\ud83d\ude00"}]}}}}})";
+  const std::string kBytes = "{}[]\",:\\u0d8e+-.\x80\xFF\x00\n n9";
+  std::mt19937 random(20261124);
+  int read = 0, refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = kSeed;
+    for (unsigned changes = random() % 4 + 1; changes > 0; --changes) {
+      size_t at = random() % text.size();
+      char byte = kBytes[random() % kBytes.size()];
+      switch (random() % 3) {
+        case 0:
+          text[at] = byte;
+          break;
+        case 1:
+          text.insert(at, 1, byte);
+          break;
+        default:
+          text.erase(at, random() % 3 + 1);
+          break;
+      }
+    }
+    google::protobuf::Value value, back;
+    Result<void> result = ReadJson(text, &value);
+    if (result) {
+      ++read;
+      ASSERT_TRUE(ReadJson(WriteJson(value), &back)) << text;
+      ASSERT_EQ(WriteJson(back), WriteJson(value)) << text;
+    } else {
+      ++refused;
+      ASSERT_FALSE(result.error().violations.empty()) << text;
+      for (const Violation& violation : result.error().violations)
+        ASSERT_TRUE(violation.pointer.starts_with("#")) << text;
+    }
+  }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 1000);
 }
 
 }  // namespace
