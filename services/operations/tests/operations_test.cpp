@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/descriptor.h>
+
 #include "millrace/credit/v1/risk_tier.pb.h"
 #include "millrace/identity/v1/identity.pb.h"
 #include "services/operations/tests/world.h"
@@ -408,6 +410,36 @@ TEST_F(OperationsTest, AnUnknownOutcomeIsAskedAgainAndNothingIsUndone) {
   Fire();
   EXPECT_EQ(Get(buyer, held->id()).state(), v1::Booking::CONFIRMED);
   EXPECT_EQ(escrow_.holds, 1);
+}
+
+TEST_F(OperationsTest, TheModuleServesEveryMethodOfItsContract) {
+  runtime::Settings settings;
+  settings.Set("database_url", url_, "test");
+  runtime::WakeupBus wakeups;
+  runtime::Environment environment;
+  environment.executor = loop_.executor();
+  environment.settings = &settings;
+  environment.wakeups = &wakeups;
+  environment.channel = [this](std::string_view) -> rpc::Channel& { return escrow_; };
+  auto module = MakeModule(environment);
+  const auto* contract = rpc::FindMethod("millrace.operations.v1.Operations.CreateBooking")->service();
+  for (int i = 0; i < contract->method_count(); ++i) {
+    EXPECT_TRUE(module->service().Has(contract->method(i))) << contract->method(i)->name();
+  }
+  // Through the front door: rules of the method and of its fields hold.
+  auto channel = rpc::LocalChannel(module->service());
+  Offered machine;
+  Publish(machine);
+  CallContext context = As(Uuid::New());
+  context.roles = {"provider"};
+  auto refused = Await(rpc::Call<v1::Booking>(*channel, "millrace.operations.v1.Operations.CreateBooking", context,
+                                              Wish(machine, 0, 4)));
+  EXPECT_EQ(refused.error().code, ErrorCode::kInsufficientScope);
+  context.roles = {"buyer"};
+  auto booked = Await(rpc::Call<v1::Booking>(*channel, "millrace.operations.v1.Operations.CreateBooking", context,
+                                             Wish(machine, 0, 4)));
+  ASSERT_TRUE(booked) << Name(booked.error().code) << booked.error().cause;
+  EXPECT_EQ(booked->state(), v1::Booking::CONFIRMED);
 }
 
 }  // namespace
