@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -248,7 +249,30 @@ TEST_F(Imports, ASecondFileChangesOnlyWhatItSays) {
   EXPECT_EQ(list->data(0).version(), 3);
   auto kind = Create(Provider(), "external_id,name_zh,kind\nX,车床,TOOLING\n");
   ASSERT_TRUE(kind);
+  ASSERT_EQ(kind->failures_size(), 1);
   EXPECT_EQ(kind->failures(0).column(), "kind");
+  EXPECT_EQ(kind->summary().invalid() + kind->summary().mapped(), 1);
+  EXPECT_NE(FailedRows(Provider(), kind->id())->data().find("X,车床,TOOLING,2,kind,INVALID_FORMAT,"),
+            std::string::npos);
+}
+
+// MILLRACE_ROWS sets how many; what a row costs is printed.
+TEST_F(Imports, ALongFileIsTakenOverWhole) {
+  const char* wanted = std::getenv("MILLRACE_ROWS");
+  int rows = wanted ? std::atoi(wanted) : 2500;
+  std::string csv = "external_id,name_zh,attributes.axes,processes,hourly_price_fen,vat_rate_bp,calendar\n";
+  for (int i = 0; i < rows; ++i) csv += "L-" + std::to_string(i) + ",车床,2,separating.turning,5000,1300,day_shift\n";
+  Time start = WallNow();
+  auto checked = Create(Provider(), csv, true);
+  ASSERT_TRUE(checked) << CodeOf(checked) << checked.error().cause;
+  Time middle = WallNow();
+  auto confirmed = Confirm(Provider(), checked->id());
+  ASSERT_TRUE(confirmed) << CodeOf(confirmed) << confirmed.error().cause;
+  std::printf("%d rows: checked in %ld ms, confirmed in %ld ms\n", rows,
+              static_cast<long>((middle - start).count() / 1000),
+              static_cast<long>((WallNow() - middle).count() / 1000));
+  EXPECT_EQ(confirmed->summary().to_create(), rows);
+  EXPECT_EQ(Number("SELECT count(*) FROM listing WHERE state = 'PUBLISHED'"), rows);
 }
 
 TEST_F(Imports, AnUnconfirmedImportExpires) {

@@ -251,8 +251,10 @@ TEST_F(ListingInstance, PricesAndNamesOfProcesses) {
   q.set_q("五轴");
   auto found = Call<v1::ListProcessesResponse>("ListProcesses", Stranger(), q);
   ASSERT_TRUE(found);
-  ASSERT_GE(found->data_size(), 1);
-  EXPECT_EQ(found->data(0).code(), "separating.milling.five_axis");
+  bool five_axis = false;
+  for (const auto& node : found->data()) five_axis = five_axis || node.code() == "separating.milling.five_axis";
+  EXPECT_TRUE(five_axis);
+  EXPECT_LT(found->data_size(), 10);
   EXPECT_GT(Call<v1::ListProcessesResponse>("ListProcesses", Stranger(), v1::ListProcessesRequest())->data_size(), 200);
 }
 

@@ -159,7 +159,7 @@ v1::Listing Merged(const v1::Listing& before, const v1::Listing& line) {
 // Content that other systems gave and that a file has no column for stays.
 v1::Resource MergedResource(const v1::Resource& before, v1::Resource line) {
   line.set_site_id(before.site_id());
-  if (!line.has_place() && before.has_place()) *line.mutable_place() = before.place();
+  if (before.has_place() && (!line.has_place() || !before.site_id().empty())) *line.mutable_place() = before.place();
   *line.mutable_parent_ids() = before.parent_ids();
   *line.mutable_metadata() = before.metadata();
   return line;
@@ -206,25 +206,40 @@ bool ApplyListing(ListingSet& set, const ResourceRow& resource, bool resource_ch
 
 }  // namespace
 
+std::vector<LineFault> FindFaults(const ListingSet& set, const std::vector<ImportLine>& lines) {
+  std::vector<LineFault> faults;
+  for (const ImportLine& line : lines) {
+    const v1::Resource& content = line.bookable.resource();
+    Key key{IdOrNil(content.organization_id()), content.external_id()};
+    auto resource = set.resource_keys.find(key);
+    const ResourceRow* row = resource == set.resource_keys.end() ? nullptr : set.Resource(resource->second);
+    if (row && row->message.kind() != content.kind()) {
+      ErrorParams params{{"field", "kind"}, {"expected", v1::Resource::Kind_Name(row->message.kind())}};
+      faults.push_back({line.line, {"kind", ErrorCode::kInvalidFormat, std::move(params)}});
+      continue;
+    }
+    auto listing = set.listing_keys.find(key);
+    if (listing != set.listing_keys.end() && (!row || set.listings.at(listing->second).resource != row->id)) {
+      ErrorParams params{{"field", "external_id"}, {"value", key.second}};
+      faults.push_back({line.line, {"external_id", ErrorCode::kAlreadyExists, std::move(params)}});
+    }
+  }
+  return faults;
+}
+
 Applied ApplyLines(ListingSet& set, const std::vector<ImportLine>& lines, bool publish) {
   Applied applied;
+  applied.faults = FindFaults(set, lines);
+  std::set<int> refused;
+  for (const LineFault& fault : applied.faults) refused.insert(fault.line);
   for (const ImportLine& line : lines) {
+    if (refused.contains(line.line)) continue;
     Uuid organization = IdOrNil(line.bookable.resource().organization_id());
     v1::Resource content = line.bookable.resource();
     content.clear_organization_id();
     auto found = set.resource_keys.find({organization, content.external_id()});
     ResourceRow* row = found == set.resource_keys.end() ? nullptr : &set.resources.at(found->second);
     ListingRow* listing = ListingByKey(set, {organization, content.external_id()});
-    if (row && row->message.kind() != content.kind()) {
-      ErrorParams params{{"field", "kind"}, {"expected", v1::Resource::Kind_Name(row->message.kind())}};
-      applied.faults.push_back({line.line, {"kind", ErrorCode::kInvalidFormat, std::move(params)}});
-      continue;
-    }
-    if (listing && (!row || listing->resource != row->id)) {
-      ErrorParams params{{"field", "external_id"}, {"value", content.external_id()}};
-      applied.faults.push_back({line.line, {"external_id", ErrorCode::kAlreadyExists, std::move(params)}});
-      continue;
-    }
     bool fresh = row == nullptr, changed = fresh;
     if (fresh) {
       row = &AddResource(set, organization, std::move(content));

@@ -37,6 +37,9 @@ struct Applied {
   int created = 0, updated = 0, unchanged = 0;
   std::vector<LineFault> faults;
 };
+// Why lines cannot be taken over: another kind than the resource has, or an external_id that is another resource's
+// listing.
+std::vector<LineFault> FindFaults(const ListingSet& set, const std::vector<ImportLine>& lines);
 // Upserts each line's resource by its external_id, and the listing that carries the same external_id. With `publish`, a
 // complete listing with a price is published.
 Applied ApplyLines(ListingSet& set, const std::vector<ImportLine>& lines, bool publish);

@@ -314,8 +314,8 @@ void RefuseLine(ImportLine& line, const Violation& fault) {
   line.faults = faults.SerializeAsString();
 }
 
-CheckedImport CheckImport(const ImportFile& file, const std::map<std::string, Owner>& owners, bool publish) {
-  CheckedImport checked;
+std::vector<ImportLine> CheckImport(const ImportFile& file, const std::map<std::string, Owner>& owners, bool publish) {
+  std::vector<ImportLine> lines;
   CsvReader reader(file.text);
   std::vector<std::string> cells;
   reader.Next(&cells);
@@ -342,15 +342,9 @@ CheckedImport CheckImport(const ImportFile& file, const std::map<std::string, Ow
         row.Fault("external_id", ErrorCode::kAlreadyExists, {{"value", key.second}});
       }
     }
-    if (!line.faults.empty()) {
-      ++checked.invalid;
-    } else {
-      line.cells.clear();  // only a refused row is shown again
-      ++(line.bookable.listing().capability().processes_size() > 0 ? checked.mapped : checked.unmapped);
-    }
-    checked.lines.push_back(std::move(line));
+    lines.push_back(std::move(line));
   }
-  return checked;
+  return lines;
 }
 
 std::string ImportTemplate(int kind, bool for_operator) {

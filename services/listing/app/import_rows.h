@@ -26,12 +26,8 @@ Result<ImportFile> OpenImport(const std::string& bytes, bool for_operator, Langu
 // The distinct texts of the column `organization`.
 std::set<std::string> NamedOrganizations(const ImportFile& file);
 
-struct CheckedImport {
-  std::vector<ImportLine> lines;  // valid and refused, in order
-  int invalid = 0, mapped = 0, unmapped = 0;
-};
-// Checks each row. `owners`: by the texts of NamedOrganizations, or the one caller's own under "".
-CheckedImport CheckImport(const ImportFile& file, const std::map<std::string, Owner>& owners, bool publish);
+// Each row, valid or refused, in order. `owners`: by the texts of NamedOrganizations, or the one caller's own under "".
+std::vector<ImportLine> CheckImport(const ImportFile& file, const std::map<std::string, Owner>& owners, bool publish);
 // Turns a line into a refused one (more faults are added to those it has).
 void RefuseLine(ImportLine& line, const Violation& fault);
 

@@ -45,6 +45,22 @@ Task<Result<Owner>> FindOwner(rpc::Channel& identity, CallContext context, std::
   co_return owner;
 }
 
+// The owners of a file's rows: those that the operator's file names, or the one caller.
+Task<Result<std::map<std::string, Owner>>> FindOwners(rpc::Channel& identity, CallContext context,
+                                                      std::shared_ptr<ImportFile> file) {
+  std::map<std::string, Owner> owners;
+  if (!context.IsOperator()) {
+    owners[""] = {context.organization, context.organization_verified};
+    co_return std::move(owners);
+  }
+  for (const std::string& named : NamedOrganizations(*file)) {
+    Result<Owner> owner = co_await FindOwner(identity, context, named);
+    if (!owner) co_return std::unexpected<Error>(std::move(owner).error());
+    owners[named] = *owner;
+  }
+  co_return std::move(owners);
+}
+
 // The answer with its first refused rows.
 v1::Import Answer(const ImportRow& row, const std::vector<ImportLine>& lines, Language language) {
   v1::Import message = ToMessage(row);
@@ -92,6 +108,39 @@ Applied Preview(const ListingSet& set, std::vector<ImportLine>& lines, bool publ
   return applied;
 }
 
+// Keeps a checked file for its confirmation; the answer's bytes.
+std::string KeepImport(ListingSet& set, const Uuid& organization, const std::string& header, bool publish,
+                       std::vector<ImportLine> lines, Language language) {
+  Applied applied = Preview(set, lines, publish);
+  ImportRow row;
+  row.id = Uuid::New();
+  row.organization = organization;
+  row.state = "VALIDATED";
+  row.publish = publish;
+  row.header = header;
+  row.version = 1;
+  row.create_time = set.now;
+  row.expire_time = set.now + domain::kImportWindow;
+  row.summary.set_to_create(applied.created);
+  row.summary.set_to_update(applied.updated);
+  row.summary.set_unchanged(applied.unchanged);
+  for (const ImportLine& line : lines) {
+    if (!line.faults.empty())
+      row.summary.set_invalid(row.summary.invalid() + 1);
+    else if (line.bookable.listing().capability().processes_size() > 0)
+      row.summary.set_mapped(row.summary.mapped() + 1);
+    else
+      row.summary.set_unmapped(row.summary.unmapped() + 1);
+  }
+  row.changed = true;
+  set.tasks.push_back({row.id, "listing.expire_import", row.id, row.expire_time, ""});
+  std::string answer = Answer(row, lines, language).SerializeAsString();
+  Uuid id = row.id;
+  set.imports[id] = std::move(row);
+  for (ImportLine& line : lines) set.new_lines.emplace_back(id, std::move(line));
+  return answer;
+}
+
 }  // namespace
 
 Task<Result<v1::Import>> ListingService::CreateImport(CallContext context, v1::CreateImportRequest request) {
@@ -116,54 +165,24 @@ Task<Result<v1::Import>> ListingService::CreateImport(CallContext context, v1::C
   if (!opened) co_return std::unexpected<Error>(std::move(opened).error());
   auto file = std::make_shared<ImportFile>(std::move(*opened));
 
-  std::map<std::string, Owner> owners;
-  if (for_operator) {
-    for (const std::string& named : NamedOrganizations(*file)) {
-      Result<Owner> owner = co_await FindOwner(core_.channel("identity"), context, named);
-      if (!owner) co_return std::unexpected<Error>(std::move(owner).error());
-      owners[named] = *owner;
-    }
-  } else {
-    owners[""] = {context.organization, context.organization_verified};
-  }
+  Result<std::map<std::string, Owner>> found = co_await FindOwners(core_.channel("identity"), context, file);
+  if (!found) co_return std::unexpected<Error>(std::move(found).error());
+  std::map<std::string, Owner> owners = std::move(*found);
   bool publish = request.publish();
   auto check = [file, owners, publish] { return CheckImport(*file, owners, publish); };
-  CheckedImport result = co_await RunOn(pool, std::move(check));
-  auto checked = std::make_shared<CheckedImport>(std::move(result));
+  std::vector<ImportLine> result = co_await RunOn(pool, std::move(check));
+  auto checked = std::make_shared<std::vector<ImportLine>>(std::move(result));
 
   Command command;
   command.header = postgres::CommandHeader::Of(context, "CreateImport");
   Uuid organization = context.organization;
   command.need = [checked](ListingSet& set) {
     set.whole_file = true;
-    NeedRowsOf(set, checked->lines);
+    NeedRowsOf(set, *checked);
   };
   command.decide = [checked, file, organization, publish, language](ListingSet& set) -> Result<std::string> {
     // A batch may be decided twice, so what was checked stays as it is.
-    std::vector<ImportLine> lines = checked->lines;
-    Applied applied = Preview(set, lines, publish);
-    ImportRow row;
-    row.id = Uuid::New();
-    row.organization = organization;
-    row.state = "VALIDATED";
-    row.publish = publish;
-    row.header = CsvRecord(file->header.columns);
-    row.version = 1;
-    row.create_time = set.now;
-    row.expire_time = set.now + domain::kImportWindow;
-    row.summary.set_to_create(applied.created);
-    row.summary.set_to_update(applied.updated);
-    row.summary.set_unchanged(applied.unchanged);
-    row.summary.set_invalid(checked->invalid + static_cast<int>(applied.faults.size()));
-    row.summary.set_mapped(checked->mapped);
-    row.summary.set_unmapped(checked->unmapped);
-    row.changed = true;
-    set.tasks.push_back({row.id, "listing.expire_import", row.id, row.expire_time, ""});
-    std::string answer = Answer(row, lines, language).SerializeAsString();
-    Uuid id = row.id;
-    set.imports[id] = std::move(row);
-    for (ImportLine& line : lines) set.new_lines.emplace_back(id, std::move(line));
-    return answer;
+    return KeepImport(set, organization, CsvRecord(file->header.columns), publish, *checked, language);
   };
   Result<v1::Import> answer = co_await Submit<v1::Import>(std::move(context), std::move(command));
   co_return std::move(answer);
@@ -198,13 +217,13 @@ Task<Result<v1::Import>> ListingService::ConfirmImport(CallContext context, v1::
     const std::optional<ImportLine>& refused = set.first_refused[id];
     if (refused && !skip) return Fail(RowError(*refused, language));
     std::vector<ImportLine>& lines = set.import_lines[id];
-    // Tried first: a refusal must leave the set as it was. Rows may have changed since the file was checked.
-    std::vector<ImportLine> tried = lines;
-    Applied preview = Preview(set, tried, row.publish);
-    if (!preview.faults.empty() && !skip) {
-      for (const ImportLine& line : tried) {
-        if (!line.faults.empty()) return Fail(RowError(line, language));
-      }
+    // Rows may have changed since the file was checked.
+    std::vector<LineFault> faults = FindFaults(set, lines);
+    if (!faults.empty() && !skip) {
+      ImportLine line;
+      line.line = faults.front().line;
+      RefuseLine(line, faults.front().violation);
+      return Fail(RowError(line, language));
     }
     Applied applied = ApplyLines(set, lines, row.publish);
     row.state = "CONFIRMED";

@@ -242,7 +242,7 @@ void SaveLines(Transaction& tx, const std::vector<std::pair<Uuid, ImportLine>>& 
       numbers.push_back(line.line);
       bookables.push_back(line.faults.empty() ? line.bookable.SerializeAsString() : std::string());
       faults.push_back(line.faults);
-      cells.push_back(line.cells);
+      cells.push_back(line.faults.empty() ? std::string() : line.cells);  // only a refused row is shown again
     }
     tx.Execute(kSaveLines, Params().Ids(imports).Ints(numbers).BytesArray(bookables).BytesArray(faults).Texts(cells));
   }
