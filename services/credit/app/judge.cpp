@@ -58,7 +58,7 @@ void Changed(CreditSet& set, CreditRow& row) {
 
 void JudgeAgain(CreditSet& set, const Account& account) {
   CreditRow& row = RowOf(set, account.first, account.second);
-  domain::Assessment assessment = domain::Assess(account.second, set.facts[account]);
+  domain::Assessment assessment = domain::Assess(account.second, set.facts[account], false);
   row.standing = domain::NextStanding(row.standing, assessment);
   row.score = assessment.score;
   row.low = assessment.low;

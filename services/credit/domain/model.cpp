@@ -154,7 +154,7 @@ Assessment Judge(Role role, const Totals& totals) {
     Posterior posterior(totals.sums[i], growth);
     DimensionPoints points{share.dimension, PointsOf(posterior, share.weight), ExpectedGood(posterior), {}};
     variance += VarianceOf(posterior, growth, share.weight);
-    // Every booking leaves a fact of this dimension in both roles.
+    // Every settled booking leaves a fact of this dimension in both roles.
     if (share.dimension == Dimension::kCancellation) evidence = totals.sums[i].all / (growth * 1000);
     score += points.points;
     out.dimensions.push_back(std::move(points));
@@ -200,9 +200,10 @@ bool Assessment::operator==(const Assessment& o) const {
   return numbers(*this) == numbers(o) && as_of == o.as_of && points(*this) == points(o);
 }
 
-Assessment Assess(Role role, const std::vector<Fact>& facts) {
+Assessment Assess(Role role, const std::vector<Fact>& facts, bool by_fact) {
   Totals totals = TotalsOf(role, facts);
   Assessment out = Judge(role, totals);
+  if (!by_fact) return out;
   for (size_t i = 0; i < out.dimensions.size(); ++i) {
     PointsByFact(facts, SharesOf(role)[i].weight, totals.GrowthNow(), &out.dimensions[i]);
   }
@@ -226,14 +227,14 @@ Standing NextStanding(const Standing& before, const Assessment& assessment) {
 
 Replayed Replay(Role role, const std::vector<Fact>& facts) {
   Replayed out;
-  out.assessment = Assess(role, {});
   std::vector<Fact> seen;
   for (size_t i = 0; i < facts.size(); ++i) {
     seen.push_back(facts[i]);
     if (i + 1 < facts.size() && facts[i + 1].cause == facts[i].cause) continue;
-    out.assessment = Assess(role, seen);
+    out.assessment = Assess(role, seen, false);
     out.standing = NextStanding(out.standing, out.assessment);
   }
+  out.assessment = Assess(role, facts);
   return out;
 }
 

@@ -72,8 +72,8 @@ struct Assessment {
   bool operator==(const Assessment& other) const;
 };
 
-// `facts` of one organization in one role, in log order.
-Assessment Assess(Role role, const std::vector<Fact>& facts);
+// `facts` of one organization in one role, in log order. `by_fact`: with each fact's points, which an explanation needs.
+Assessment Assess(Role role, const std::vector<Fact>& facts, bool by_fact = true);
 
 // A grade with its memory.
 struct Standing {
