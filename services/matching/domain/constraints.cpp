@@ -30,7 +30,7 @@ bool HoldsCertificate(const Offer& offer, const Scheme& scheme, Time until) {
   });
 }
 
-uint32_t FailedButCalendar(const Offer& offer, const Need& need, const Result<pricing::Price>& price) {
+uint32_t FailedByCapability(const Offer& offer, const Need& need, std::optional<int64_t> distance_km) {
   uint32_t failed = 0;
   auto check = [&](Constraint constraint, bool holds) {
     if (!holds) failed |= Bit(constraint);
@@ -49,14 +49,13 @@ uint32_t FailedButCalendar(const Offer& offer, const Need& need, const Result<pr
         }));
   check(Constraint::kKind, need.kind == 0 || offer.kind == need.kind);
   check(Constraint::kUnits, need.units <= offer.capacity);
-  if (need.max_distance_km > 0) {
-    std::optional<int64_t> distance = DistanceBetween(offer, need);
-    check(Constraint::kDistance, distance && *distance <= need.max_distance_km);
-  }
-  // A price that cannot be named cannot be booked either.
-  check(Constraint::kBudget,
-        price && (!need.budget || (price->currency == need.budget->currency && price->total <= need.budget->amount)));
+  check(Constraint::kDistance, need.max_distance_km == 0 || (distance_km && *distance_km <= need.max_distance_km));
   return failed;
+}
+
+bool WithinBudget(const Need& need, const Result<pricing::Price>& price) {
+  if (!price) return false;
+  return !need.budget || (price->currency == need.budget->currency && price->total <= need.budget->amount);
 }
 
 }  // namespace millrace::matching::domain

@@ -11,7 +11,7 @@
 namespace millrace::matching::domain {
 namespace {
 
-constexpr size_t kMissesKept = 1024;  // gathered before the nearest are picked out
+constexpr size_t kMissesKept = 128;  // gathered before the nearest are picked out
 
 const Node* ParentOf(const Node& node) {
   return node.parent.empty() ? nullptr : taxonomy::Taxonomy::BuiltIn().Process(node.parent);
@@ -98,35 +98,45 @@ MatchResult FindMatches(const IndexData& data, const Need& need, Time now, size_
   MatchResult result;
   Openings openings(need, now);
   Relaxer relaxer(need);
+  int worst_shown = kConstraints;  // failures of the last miss that can still be shown
   for (uint32_t at : Candidates(data, need)) {
     const Row& row = data.rows[at];
     const Offer& offer = *row.offer;
     ++result.considered;
-    Result<pricing::Price> price = pricing::PriceWindow(offer.plan, {Time(), Time() + need.length()}, need.units);
-    uint32_t failed = FailedButCalendar(offer, need, price);
+    std::optional<int64_t> distance = DistanceBetween(offer, need);
+    uint32_t failed = FailedByCapability(offer, need, distance);
+    Result<pricing::Price> price;
     std::optional<Interval> window;
     if (std::popcount(failed) <= 1) {
+      price = pricing::PriceWindow(offer.plan, {Time(), Time() + need.length()}, need.units);
+      if (!WithinBudget(need, price)) failed |= Bit(Constraint::kBudget);
+    }
+    if (std::popcount(failed) <= 1) {
       // Units that the resource does not have are not looked for in its calendar.
-      int64_t units = std::min(need.units, offer.capacity);
-      window = openings.First(offer, row.busy.get(), units);
+      window = openings.First(offer, row.busy.get(), std::min(need.units, offer.capacity));
       if (!window) failed |= Bit(Constraint::kCalendar);
     }
     for (int c = 1; c <= kConstraints; ++c) result.failed[static_cast<size_t>(c)] += (failed >> c) & 1;
     if (failed == 0) {
-      Match match{row.offer, row.tier, *window, *std::move(price), DistanceBetween(offer, need), kPpm, 0, {}};
+      Match match{row.offer, row.tier, *window, *std::move(price), distance, kPpm, 0, {}};
       match.idle = openings.Idle(offer, row.busy.get());
       result.matches.push_back(std::move(match));
       continue;
     }
-    Miss miss{row.offer, failed, 0, DistanceBetween(offer, need), price ? std::optional(price->total) : std::nullopt};
+    int failures = std::popcount(failed);
+    if (failures > worst_shown) continue;
+    Miss miss{row.offer, failed, 0, distance, std::nullopt};
+    if (price && !price->currency.empty()) miss.total = price->total;
     miss.distance = Shortfall(offer, need, failed, miss);
-    if (std::popcount(failed) == 1) {
+    if (failures == 1) {
       std::optional<Interval> later;
       if (failed == Bit(Constraint::kCalendar)) later = openings.Later(offer, row.busy.get(), need.units);
       relaxer.Add(miss, price ? price->currency : std::string(), later);
     }
     result.misses.push_back(std::move(miss));
-    if (result.misses.size() >= kMissesKept) KeepFirst(result.misses, kMissesShown, NearerMiss);
+    if (result.misses.size() < kMissesKept) continue;
+    KeepFirst(result.misses, kMissesShown, NearerMiss);
+    worst_shown = std::popcount(result.misses.back().failed);
   }
   result.match_count = static_cast<int>(result.matches.size());
   Score(result.matches, need, now);

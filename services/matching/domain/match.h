@@ -54,7 +54,7 @@ struct MatchResult {
   int match_count = 0;
   std::vector<Miss> misses;
   std::vector<Relaxation> relaxations;
-  int considered = 0;                          // CALENDAR is looked at where at most one other constraint fails
+  int considered = 0;                          // BUDGET, then CALENDAR are looked at where at most one other fails
   std::array<int, kConstraints + 1> failed{};  // by Constraint
 };
 
@@ -64,8 +64,10 @@ bool ServesMaterial(const Offer& offer, const Node& wanted);
 bool HoldsCertificate(const Offer& offer, const Scheme& scheme, Time until);
 // The great-circle distance, rounded up; none if a place is missing.
 std::optional<int64_t> DistanceBetween(const Offer& offer, const Need& need);
-// The hard constraints but CALENDAR that an offer fails, as bits. `price` is the price of the wanted time.
-uint32_t FailedButCalendar(const Offer& offer, const Need& need, const Result<pricing::Price>& price);
+// The hard constraints but BUDGET and CALENDAR that an offer fails, as bits.
+uint32_t FailedByCapability(const Offer& offer, const Need& need, std::optional<int64_t> distance_km);
+// Whether the price of the wanted time is within the budget. A price that cannot be named cannot be booked either.
+bool WithinBudget(const Need& need, const Result<pricing::Price>& price);
 
 // The answer at `now`. Looks at published listings of others that offer a wanted process, one below it, or one below
 // its parent.

@@ -282,6 +282,7 @@ void ExpectExact(const World& world, const Index& index, const Need& need, Time 
     if (!near) continue;
     ++considered;
     std::set<Constraint> failed = FailedByDefinition(listing.offer, need);
+    if (failed.size() > 2) failed.erase(Constraint::kBudget);  // looked at where at most one other fails
     if (failed.size() <= 1) {
       auto window = world.Earliest(listing.offer, need, std::min(need.units, listing.offer.capacity), now);
       if (!window) failed.insert(Constraint::kCalendar);
