@@ -222,7 +222,9 @@ Task<Result<Custody::Begun>> Custody::Begin(DueTask task) {
     if (begun->step == PayOutStep::kNothing || begun->step == PayOutStep::kWait)
       set.ended_tasks.push_back(task.Ended());
     if (begun->step == PayOutStep::kWait) {
-      set.tasks.push_back({task.id, task.kind, task.subject, set.now + kPayOutRetry, {}});
+      Time due = std::max(found->second.payout_time, set.now);
+      if (due == set.now) due += kPayOutRetry;
+      set.tasks.push_back({task.id, task.kind, task.subject, due, {}});
     }
     return {};
   };

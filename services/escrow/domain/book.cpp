@@ -241,6 +241,8 @@ PayOutStep Book::BeginPayOut(const Uuid& id, const Uuid& next, PayOut* instructi
     instruction->held_back = parties[escrow.provider].suspended;
     return PayOutStep::kAsk;
   }
+  // A notice may wake this before its time: not a reason to instruct earlier.
+  if (now < escrow.payout_time) return PayOutStep::kWait;
   const Party& provider = parties[escrow.provider];
   if (provider.suspended) {
     if (escrow.payout_detail != "provider_suspended") {

@@ -76,7 +76,7 @@ struct PayOut {
   bool held_back = false;  // the provider is suspended: ask for it, but do not send it
 };
 
-// What to do for a due pay-out.
+// What to do for a pay-out. kWait: it is not due, or the provider is suspended.
 enum class PayOutStep { kNothing, kWait, kSend, kAsk };
 
 // A change that others hear of: the event's type and the escrow as it was then.
