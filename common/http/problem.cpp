@@ -73,7 +73,7 @@ Response Problem(const Error& error, Language language, std::string_view request
   Member(&out, "title", JsonString(Title(error.code, language)));
   Member(&out, "status", std::to_string(entry.http_status));
   Member(&out, "detail", JsonString(Detail(error.code, error.params, language)));
-  if (!request_id.empty()) Member(&out, "instance", JsonString("/v1/requests/" + std::string(request_id)));
+  if (!request_id.empty()) Member(&out, "instance", JsonString("urn:millrace:request:" + std::string(request_id)));
   Member(&out, "code", JsonString(entry.name));
   if (!request_id.empty()) Member(&out, "request_id", JsonString(request_id));
   Member(&out, "retryable", Retryable(error) ? "true" : "false");

@@ -15,7 +15,7 @@ TEST(Problem, GoldenInBothLanguages) {
   EXPECT_EQ(
       zh.body,
       R"({"type":"/problems/invalid-request","title":"请求有误","status":400,"detail":"请求有 2 处问题，见 errors 列表。",)"
-      R"("instance":"/v1/requests/req_1","code":"INVALID_REQUEST","request_id":"req_1","retryable":false,)"
+      R"("instance":"urn:millrace:request:req_1","code":"INVALID_REQUEST","request_id":"req_1","retryable":false,)"
       R"("errors":[{"pointer":"#/price/amount","code":"REQUIRED","detail":"必须提供 amount。"},)"
       R"({"pointer":"#","code":"UNKNOWN_FIELD","detail":"这里没有名为 x 的字段；请检查拼写。"}]})");
   EXPECT_EQ(zh.fields.Get("content-type"), "application/problem+json");
@@ -26,7 +26,7 @@ TEST(Problem, GoldenInBothLanguages) {
       en.body,
       R"({"type":"/problems/booking-conflict","title":"The slot is taken","status":409,)"
       R"("detail":"The resource is already booked in that window; see alternatives for free ones.",)"
-      R"("instance":"/v1/requests/req_2","code":"BOOKING_CONFLICT","request_id":"req_2","retryable":false,"alternatives":[]})");
+      R"("instance":"urn:millrace:request:req_2","code":"BOOKING_CONFLICT","request_id":"req_2","retryable":false,"alternatives":[]})");
 }
 
 TEST(Problem, HeadersThatCodesAskFor) {

@@ -58,6 +58,11 @@ Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::stri
   if (entries_.size() >= kEntriesMax)
     std::erase_if(entries_, [&](const auto& entry) { return entry.second.until <= now; });
   if (entries_.size() >= kEntriesMax) entries_.clear();
+  // An organization that waits for its verification must see it at once, so only the verified are kept.
+  if (!caller->verified()) {
+    entries_.erase(hash);
+    co_return Result<void>();
+  }
   // From when it was asked, not from when it was answered.
   entries_[hash] = Entry{*std::move(caller), now + kKept};
   co_return Result<void>();

@@ -125,8 +125,16 @@ Task<Result<v1::OrganizationCredit>> Credit::GetOrganizationCredit(CallContext c
                                                                    v1::GetOrganizationCreditRequest request) {
   Uuid organization = IdOrNil(request.organization_id());
   Params params = Asking(context).Id(organization).Int(request.role());
+  Params again = params;
   Result<Rows> rows = co_await core_.reader().Query(kReadCredit, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  if (rows->empty()) {
+    // It may have been registered a moment ago.
+    bool there = co_await core_.CatchUpWith("identity", std::chrono::milliseconds(200));
+    (void)there;
+    rows = co_await core_.reader().Query(kReadCredit, std::move(again));
+    if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  }
   if (rows->empty()) co_return Fail(ErrorCode::kNotFound);
   v1::OrganizationCredit response;
   response.set_organization_id(request.organization_id());
