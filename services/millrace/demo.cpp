@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/demo.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -37,6 +38,12 @@ struct Party {
   ApiClient client{"", ""};
 };
 
+// A score, which is in tenths of a point.
+std::string Points(const Json& tenths) {
+  int value = tenths.get<int>();
+  return std::to_string(value / 10) + "." + std::to_string(value % 10);
+}
+
 class Story {
  public:
   Story(const dev::Instance& instance, bool json)
@@ -56,6 +63,7 @@ class Story {
     Work();
     Release();
     Rate();
+    TradeOn();
     std::printf("\nThe books 账目\n");
     if (Verify(operator_) != 0) throw StoryStopped{"the ledger does not verify"};
     std::printf("\nThe whole trade took %.2f s.\n", std::chrono::duration<double>(Clock::now() - began_).count());
@@ -220,18 +228,21 @@ class Story {
 
   void Book() {
     Chapter("预订", "The buyer books the first match");
-    Answer booked = Call(buyer_, "POST", "/v1/bookings", BookingOfMatch(), 201);
-    booking_ = booked.body["id"].get<std::string>();
-    Say(booking_ + " is " + booked.body["state"].get<std::string>() + " until " +
-        booked.body.value("deadline_time", "?"));
-    for (const Json& line : booked.body["price"]["lines"]) {
+    Json booked = BookAs(buyer_, BookingOfMatch());
+    for (const Json& line : booked["price"]["lines"]) {
       Say("  " + line["code"].get<std::string>() + " " +
           FormatMoney({std::stoll(line["amount"].get<std::string>()), "CNY"}));
     }
-    Say("  total " + MoneyText(booked.body["price"]["total"]) + ", deposit " +
-        MoneyText(booked.body["price"]["deposit"]));
-    if (booked.body["price"]["total"] != match_["price"]["total"])
+    Say("  total " + MoneyText(booked["price"]["total"]) + ", deposit " + MoneyText(booked["price"]["deposit"]));
+    if (booked["price"]["total"] != match_["price"]["total"])
       throw StoryStopped{"the booking charges another price than the match"};
+  }
+
+  Json BookAs(const Party& buyer, const Json& body) {
+    Json booked = Call(buyer, "POST", "/v1/bookings", body, 201).body;
+    booking_ = booked["id"].get<std::string>();
+    Say(booking_ + " is " + booked["state"].get<std::string>() + " until " + booked.value("deadline_time", "?"));
+    return booked;
   }
 
   void Rival() {
@@ -244,33 +255,47 @@ class Story {
     for (const Json& window : refused.body["alternatives"]) {
       Say("  free " + window["start_time"].get<std::string>() + " to " + window["end_time"].get<std::string>());
     }
-    if (refused.body["alternatives"].empty()) throw StoryStopped{"the refusal offers no alternatives"};
+    alternatives_ = refused.body["alternatives"];
+    if (alternatives_.empty()) throw StoryStopped{"the refusal offers no alternatives"};
   }
 
   void Pay() {
     Chapter("支付保障", "Money arrives at the custodian, and the booking confirms");
     Answer early = Call(provider_, "POST", "/v1/bookings/" + booking_ + ":checkIn", Json::object(), 409);
     Say(early.body["code"].get<std::string>() + "：" + early.body["detail"].get<std::string>());
+    PayAs(buyer_);
+    Say("the custodian told, was asked, and answered: the booking is CONFIRMED");
+  }
+
+  // A bank transfer of what is missing, with the escrow's reference; the rest follows by itself.
+  void PayAs(const Party& buyer) {
     Answer list = Until(
-        buyer_.client, "/v1/escrows?booking_id=" + booking_, [](const Json& body) { return !body["data"].empty(); },
+        buyer.client, "/v1/escrows?booking_id=" + booking_, [](const Json& body) { return !body["data"].empty(); },
         "the escrow");
-    Json escrow = list.body["data"][0];
+    const Json& escrow = list.body["data"][0];
     escrow_ = escrow["id"].get<std::string>();
     Say("missing " + MoneyText(escrow["missing"]) + ", reference " + escrow["payment_reference"].get<std::string>());
     Json transfer = {{"amount", escrow["missing"]["amount"]},
                      {"currency", "CNY"},
                      {"reference", escrow["payment_reference"]},
-                     {"payer_name", "示例苏州小微科技有限公司"}};
+                     {"payer_name", "示例企业"}};
     Call("bank", bank_, "POST", "/sandbox/transfers", transfer, 201);
     Until(
-        buyer_.client, "/v1/bookings/" + booking_, [](const Json& body) { return body["state"] == "CONFIRMED"; },
+        buyer.client, "/v1/bookings/" + booking_, [](const Json& body) { return body["state"] == "CONFIRMED"; },
         "CONFIRMED");
-    Say("the custodian told, was asked, and answered: the booking is CONFIRMED");
   }
 
   void Work() {
     Chapter("运营管理", "Checked in, worked, delivered, checked out, accepted");
-    Time start = *ParseTime(match_["window"]["start_time"].get<std::string>());
+    std::string order = WorkUpTo(match_["window"]);
+    Answer refused = Call(buyer_, "POST", "/v1/escrows/" + escrow_ + ":release", Json::object(), 409);
+    Say(refused.body["code"].get<std::string>() + "：" + refused.body["detail"].get<std::string>());
+    DeliverAndAccept(buyer_, order);
+  }
+
+  // Moves the clock to the window, checks in and starts the work; the path of the work order.
+  std::string WorkUpTo(const Json& window) {
+    Time start = *ParseTime(window["start_time"].get<std::string>());
     Call("operator", operator_, "POST", "/v1/clock:advance",
          Json{{"to_time", FormatTime(start - std::chrono::minutes(10))}}, 200);
     Call(provider_, "POST", "/v1/bookings/" + booking_ + ":checkIn", Json::object(), 200);
@@ -278,33 +303,39 @@ class Story {
     Answer booking = Call(provider_, "GET", "/v1/bookings/" + booking_, nullptr, 200);
     std::string order = "/v1/work_orders/" + booking.body["work_order_id"].get<std::string>();
     Call(provider_, "POST", order + ":start", Json::object(), 200);
-    Answer refused = Call(buyer_, "POST", "/v1/escrows/" + escrow_ + ":release", Json::object(), 409);
-    Say(refused.body["code"].get<std::string>() + "：" + refused.body["detail"].get<std::string>());
+    return order;
+  }
+
+  void DeliverAndAccept(const Party& buyer, const std::string& order) {
     Call(provider_, "POST", order + ":deliver", Json{{"note", "40 件，附检验记录"}}, 200);
     Call(provider_, "POST", "/v1/bookings/" + booking_ + ":checkOut", Json::object(), 200);
-    Answer accepted = Call(buyer_, "POST", order + ":accept", Json{{"note", "全部合格"}}, 200);
+    Answer accepted = Call(buyer, "POST", order + ":accept", Json{{"note", "全部合格"}}, 200);
     Say("the work order is " + accepted.body["state"].get<std::string>());
   }
 
   void Release() {
     Chapter("放款", "Escrow releases price less fee and returns the deposit");
+    Json escrow = PaidOut(buyer_);
+    Say("captured " + MoneyText(escrow["captured"]) + " = fee " + MoneyText(escrow["fee"]) + " + pay-out " +
+        MoneyText(escrow["payout"]));
+    Say("returned to the buyer " + MoneyText(escrow["returned"]) + " (deposit)");
+    Answer balance = Call(buyer_, "GET", "/v1/balance", nullptr, 200);
+    Say("the buyer's balance: " + MoneyText(balance.body["available"]) + " available");
+  }
+
+  // Waits until the custodian has paid and the booking is closed, and checks the sums.
+  Json PaidOut(const Party& buyer) {
     Answer escrow = Until(
-        buyer_.client, "/v1/escrows/" + escrow_, [](const Json& body) { return body["state"] == "PAID_OUT"; },
+        buyer.client, "/v1/escrows/" + escrow_, [](const Json& body) { return body["state"] == "PAID_OUT"; },
         "PAID_OUT");
     Until(
-        buyer_.client, "/v1/bookings/" + booking_, [](const Json& body) { return body["state"] == "CLOSED"; },
-        "CLOSED");
-    const Json& body = escrow.body;
-    Say("captured " + MoneyText(body["captured"]) + " = fee " + MoneyText(body["fee"]) + " + pay-out " +
-        MoneyText(body["payout"]));
-    Say("returned to the buyer " + MoneyText(body["returned"]) + " (deposit)");
-    auto amount = [&](const char* key) { return std::stoll(body[key].value("amount", "0")); };
+        buyer.client, "/v1/bookings/" + booking_, [](const Json& body) { return body["state"] == "CLOSED"; }, "CLOSED");
+    auto amount = [&](const char* key) { return std::stoll(escrow.body[key].value("amount", "0")); };
     if (amount("captured") != amount("price") || amount("fee") + amount("payout") != amount("captured") ||
         amount("returned") != amount("deposit")) {
       throw StoryStopped{"the money does not add up"};
     }
-    Answer balance = Call(buyer_, "GET", "/v1/balance", nullptr, 200);
-    Say("the buyer's balance: " + MoneyText(balance.body["available"]) + " available");
+    return escrow.body;
   }
 
   Json Credit(const Party& party, const char* role) {
@@ -313,26 +344,51 @@ class Story {
   }
 
   void Rate() {
-    Chapter("信用评价", "Both sides review; grades move and explain themselves");
-    Until(
-        buyer_.client, "/v1/organizations/" + provider_.id + "/credit?role=PROVIDER",
-        [&](const Json& body) {
-          return body["roles"][0]["settled_bookings"] != provider_before_["roles"][0]["settled_bookings"];
-        },
-        "the provider's credit to move");
-    Call(buyer_, "POST", "/v1/reviews", Json{{"booking_id", booking_}, {"rating", 5}, {"comment", "按时交付，质量好"}},
-         201);
-    Call(provider_, "POST", "/v1/reviews", Json{{"booking_id", booking_}, {"rating", 5}, {"comment", "付款及时"}}, 201);
+    Chapter("信用评价", "Both sides review; scores move and explain themselves");
+    ReviewEachOther(buyer_);
     Show(provider_, "PROVIDER", provider_before_);
     Show(buyer_, "BUYER", buyer_before_);
+  }
+
+  // Both write, so that both reviews are published at once.
+  void ReviewEachOther(const Party& buyer) {
+    Json praise = {{"booking_id", booking_}, {"rating", 5}, {"comment", "按时交付，质量好"}};
+    Call(buyer, "POST", "/v1/reviews", praise, 201);
+    praise["comment"] = "付款及时";
+    Call(provider_, "POST", "/v1/reviews", praise, 201);
+  }
+
+  // A newcomer has grade N until three settled bookings with two counterparties.
+  void TradeOn() {
+    Chapter("评级", "Two more trades earn the provider a grade: the rival takes an alternative, the buyer comes back");
+    Json before = Credit(provider_, "PROVIDER");
+    std::vector<Json> windows;
+    for (const Json& window : alternatives_) {
+      if (window["start_time"] >= match_["window"]["end_time"]) windows.push_back(window);
+    }
+    std::sort(windows.begin(), windows.end(),
+              [](const Json& a, const Json& b) { return a["start_time"] < b["start_time"]; });
+    if (windows.size() < 2) throw StoryStopped{"the refusal offers fewer than two later windows"};
+    const Party* buyers[] = {&rival_, &buyer_};
+    for (size_t i = 0; i < 2; ++i) {
+      Json body = BookingOfMatch();
+      body.erase("demand_id");
+      body["window"] = windows[i];
+      BookAs(*buyers[i], body);
+      PayAs(*buyers[i]);
+      DeliverAndAccept(*buyers[i], WorkUpTo(windows[i]));
+      PaidOut(*buyers[i]);
+      ReviewEachOther(*buyers[i]);
+    }
+    Show(provider_, "PROVIDER", before);
   }
 
   void Show(const Party& party, const char* role, const Json& before) {
     Json credit = Credit(party, role)["roles"][0];
     const Json& old = before["roles"][0];
     Say(party.name + ": grade " + old["grade"].get<std::string>() + " → " + credit["grade"].get<std::string>() +
-        ", score " + old["score"].dump() + " → " + credit["score"].dump() + " (between " +
-        credit["score_low"].dump() + " and " + credit["score_high"].dump() + ")");
+        ", score " + Points(old["score"]) + " → " + Points(credit["score"]) + " (between " +
+        Points(credit["score_low"]) + " and " + Points(credit["score_high"]) + ")");
     const Json& why = credit["explanation"];
     for (const Json& part : why["contributions"]) Say("  " + part.value("zh", "") + "  " + part.value("en", ""));
     Say("  " + why.value("next_zh", "") + "  " + why.value("next_en", ""));
@@ -343,7 +399,7 @@ class Story {
   bool json_;
   ApiClient operator_, bank_;
   Party provider_, buyer_, rival_;
-  Json provider_before_, buyer_before_, match_;
+  Json provider_before_, buyer_before_, match_, alternatives_;
   std::string listing_, demand_, booking_, escrow_;
   Time now_;
   int chapter_ = 0;
