@@ -121,7 +121,8 @@ def test_a_demand_without_meaning(world, trade):
     demand = {"title": "支架", "requirement": {"duration_minutes": "240", "window": world.window(), "processes": ["no.such.process"],
                                               "materials": ["unobtainium"]}}
     problem = trade.buyer.client.refuse("POST", "/v1/demands", demand)
-    assert problem.status == 422 and {fault["code"] for fault in problem.body["errors"]} <= {"UNKNOWN_PROCESS", "UNKNOWN_MATERIAL"}, problem
+    assert (problem.status, problem.code) == (400, "INVALID_REQUEST")  # several faults
+    assert {fault["code"] for fault in problem.body["errors"]} == {"UNKNOWN_PROCESS", "UNKNOWN_MATERIAL"}, problem
 
 
 def test_unknown_currency_and_time_zone(world, trade):
@@ -296,8 +297,8 @@ def test_stale_version_and_missing_etag(world, trade):
 
 
 @pytest.mark.parametrize("path, status, code", [
-    ("/v1/nothing", 404, "NO_SUCH_ROUTE"), ("/v1/bookings?page_size=many", 400, "INVALID_QUERY"),
-    ("/v1/bookings?page_token=nonsense", 400, "INVALID_PAGE_TOKEN"), ("/v1/bookings?colour=red", 400, None)])
+    ("/v1/nothing", 404, "NO_SUCH_ROUTE"), ("/v1/bookings?page_size=many", 400, "WRONG_TYPE"),
+    ("/v1/bookings?page_token=nonsense", 400, "INVALID_PAGE_TOKEN"), ("/v1/bookings?colour=red", 400, "INVALID_QUERY")])
 def test_addresses_and_queries(trade, path, status, code):
     problem = trade.buyer.client.refuse("GET", path)
     assert problem.status == status and (code is None or problem.code == code), problem
