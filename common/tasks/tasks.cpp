@@ -2,6 +2,7 @@
 #include "common/tasks/tasks.h"
 
 #include "common/base/limits.h"
+#include "common/telemetry/log.h"
 
 namespace millrace::tasks {
 
@@ -13,16 +14,20 @@ using postgres::Transaction;
 
 namespace {
 
+// A task that fails this often, and again so often, is worth a person's look.
+constexpr int kAlarmEvery = 10;
+
 // RETURNING gives rows in any order; timers must run in theirs.
-#define MILLRACE_CLAIM(rows)                                                                                               \
-  "WITH claimed AS (" rows "), moved AS ("                                                                                 \
-  "UPDATE task t SET fence = fence + 1, attempts = attempts + 1, "                                                         \
-  "due_at = runtime.now() + make_interval(secs => least(300, 5 * power(2, least(attempts, 6)))) "                          \
-  "FROM claimed c WHERE t.id = c.id RETURNING t.id, kind, subject, fence, attempts, payload, c.due_at AS was_due) "        \
+#define MILLRACE_CLAIM(rows)                                                                                        \
+  "WITH claimed AS (" rows                                                                                          \
+  "), moved AS ("                                                                                                   \
+  "UPDATE task t SET fence = fence + 1, attempts = attempts + 1, "                                                  \
+  "due_at = runtime.now() + make_interval(secs => least(300, 5 * power(2, least(attempts, 6)))) "                   \
+  "FROM claimed c WHERE t.id = c.id RETURNING t.id, kind, subject, fence, attempts, payload, c.due_at AS was_due) " \
   "SELECT id, kind, subject, fence, attempts, payload FROM moved ORDER BY was_due, id"
-constexpr Statement kClaimDue = {
-    "task_claim_due",
-    MILLRACE_CLAIM("SELECT id, due_at FROM task WHERE due_at <= runtime.now() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED")};
+constexpr Statement kClaimDue = {"task_claim_due",
+                                 MILLRACE_CLAIM("SELECT id, due_at FROM task WHERE due_at <= runtime.now() ORDER BY "
+                                                "due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED")};
 constexpr Statement kClaimOne = {"task_claim_one",
                                  MILLRACE_CLAIM("SELECT id, due_at FROM task WHERE id = $1 FOR UPDATE SKIP LOCKED")};
 #undef MILLRACE_CLAIM
@@ -43,7 +48,8 @@ std::vector<DueTask> Read(const Rows& rows) {
 
 }  // namespace
 
-Runner::Runner(Executor executor, postgres::Database& worker) : executor_(executor), worker_(worker), wakeup_(executor) {}
+Runner::Runner(Executor executor, postgres::Database& worker)
+    : executor_(executor), worker_(worker), wakeup_(executor) {}
 
 void Runner::Handle(std::string kind, Handler handler) { handlers_[std::move(kind)] = std::move(handler); }
 
@@ -66,9 +72,24 @@ Task<void> Runner::RunOne(DueTask task) {
   if (handler == handlers_.end()) co_return;  // a newer program's task: left to its lease
   Uuid id = task.id;
   int64_t fence = task.fence;
-  Result<void> done = co_await handler->second(std::move(task));
+  std::string kind = task.kind;
+  int attempts = task.attempts;
+  Result<void> done;
+  try {
+    done = co_await handler->second(std::move(task));
+  } catch (const std::exception& failure) {
+    done = Fail(Error::Internal(failure.what()));  // of this task, not of the poller
+  }
   ++ended_;
   if (done) co_return;
+  if (attempts % kAlarmEvery == 0) {
+    telemetry::Log(telemetry::Level::kError, "task.keeps_failing",
+                   {{"kind", kind},
+                    {"id", id.Hex()},
+                    {"attempts", attempts},
+                    {"code", Name(done.error().code)},
+                    {"cause", done.error().cause}});
+  }
   auto retry = [id, fence](Transaction& tx) {
     Params params;
     params.Id(id).Int(fence);
@@ -81,7 +102,7 @@ Task<void> Runner::RunOne(DueTask task) {
 Task<Result<int>> Runner::FireAndSettle() {
   Result<int> fired = co_await FireDue();
   if (!fired) co_return std::move(fired);
-  while (in_hand_ > 0) co_await Sleep(std::chrono::milliseconds(1));
+  while (*in_hand_ > 0) co_await Sleep(std::chrono::milliseconds(1));
   int ended = ended_;
   ended_ = 0;
   co_return ended;
@@ -90,7 +111,7 @@ Task<Result<int>> Runner::FireAndSettle() {
 Task<Result<int>> Runner::FireDue() {
   InHand in_hand(in_hand_);
   int fired = 0;
-  while (true) {
+  while (!stopped_) {
     auto claim = [](Transaction& tx) {
       Params params;
       params.Int(limits::kTasksPerPoll);
@@ -104,6 +125,7 @@ Task<Result<int>> Runner::FireDue() {
       co_await RunOne(std::move(task));
     }
   }
+  co_return fired;
 }
 
 Task<Result<void>> Runner::RunNow(Uuid id) {

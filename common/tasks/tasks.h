@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Due work: timers, saga steps, retries. Rows are made by commands (postgres::NewTask) and ended by commands (EndedTask).
+// Due work: timers, saga steps, retries. Rows are made by commands (postgres::NewTask) and ended by commands
+// (EndedTask).
 #pragma once
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,7 +14,8 @@
 
 namespace millrace::tasks {
 
-// A claimed task. The handler's last command ends it with `fence`; a handler that returns without that is run again later.
+// A claimed task. The handler's last command ends it with `fence`; a handler that returns without that is run again
+// later.
 struct DueTask {
   Uuid id;
   std::string kind;
@@ -26,8 +29,8 @@ struct DueTask {
 
 using Handler = std::function<Task<Result<void>>(DueTask)>;
 
-// Runs due tasks. A claim moves the row's due time ahead by a lease and raises its fence, so a task whose claimant died comes up
-// again by itself, and a claimant that slept through its lease can end nothing. Times are business time.
+// Runs due tasks. A claim moves the row's due time ahead by a lease and raises its fence, so a task whose claimant died
+// comes up again by itself, and a claimant that slept through its lease can end nothing. Times are business time.
 class Runner {
  public:
   Runner(Executor executor, postgres::Database& worker);
@@ -40,8 +43,9 @@ class Runner {
   Task<Result<std::optional<Time>>> NextDue();
   // Runs every task that is due now, and returns when they have come to an end; the number run.
   Task<Result<int>> FireDue();
-  // The same, and waits for what the poller or RunNow has in hand, so that nothing of this process is still running when it
-  // returns. The number of tasks that ended since the last call, whoever ran them: for moving the clock step by step.
+  // The same, and waits for what the poller or RunNow has in hand, so that nothing of this process is still running
+  // when it returns. The number of tasks that ended since the last call, whoever ran them: for moving the clock step by
+  // step.
   Task<Result<int>> FireAndSettle();
   // Claims and runs one task now, due or not: the fast path of a saga step whose row was just committed.
   Task<Result<void>> RunNow(Uuid id);
@@ -49,19 +53,19 @@ class Runner {
  private:
   Task<void> Run();
   Task<void> RunOne(DueTask task);
-  // Counts a claim and its run as in hand.
+  // Counts a claim and its run as in hand. It may outlive the runner, in a coroutine that the end of the loop cuts off.
   struct InHand {
-    explicit InHand(int& count) : count_(++count) {}
-    ~InHand() { --count_; }
+    explicit InHand(std::shared_ptr<int> count) : count_(std::move(count)) { ++*count_; }
+    ~InHand() { --*count_; }
     InHand(const InHand&) = delete;
-    int& count_;
+    std::shared_ptr<int> count_;
   };
   Executor executor_;
   postgres::Database& worker_;
   std::map<std::string, Handler> handlers_;
   Wakeup wakeup_;
   bool stopped_ = false;
-  int in_hand_ = 0;
+  std::shared_ptr<int> in_hand_ = std::make_shared<int>(0);
   int ended_ = 0;  // since the last FireAndSettle
 };
 

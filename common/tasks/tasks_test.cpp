@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "common/tasks/tasks.h"
+
 #include <gtest/gtest.h>
 
 #include "common/postgres/migrate.h"
-#include "common/tasks/tasks.h"
 #include "tests/support/loop.h"
 #include "tests/support/private_postgres.h"
 
@@ -77,12 +78,14 @@ class TasksTest : public ::testing::Test {
   }
   void Advance(int seconds) {
     ASSERT_TRUE(admin_->RunHere([=](Transaction& tx) {
-      tx.ExecuteText("UPDATE runtime.clock SET test = true, ahead = ahead + make_interval(secs => " + std::to_string(seconds) + ")");
+      tx.ExecuteText("UPDATE runtime.clock SET test = true, ahead = ahead + make_interval(secs => " +
+                     std::to_string(seconds) + ")");
     }));
   }
   int64_t Rows() {
     int64_t rows = -1;
-    EXPECT_TRUE(admin_->RunHere([&](Transaction& tx) { rows = tx.ExecuteText("SELECT count(*) FROM task")[0].Int(0); }));
+    EXPECT_TRUE(
+        admin_->RunHere([&](Transaction& tx) { rows = tx.ExecuteText("SELECT count(*) FROM task")[0].Int(0); }));
     return rows;
   }
 
@@ -157,6 +160,44 @@ TEST_F(TasksTest, AClaimantThatDiedLosesItsClaimToTheNextOne) {
   loop_.Start(late(*writer_, std::move(command), &refused));
   loop_.Run();
   EXPECT_TRUE(refused);
+}
+
+TEST_F(TasksTest, AClaimantOfARowThatWasMadeAgainCannotEndTheNewOne) {
+  DueTask kept;
+  runner_->Handle("again", [&](DueTask task) -> Task<Result<void>> {
+    kept = std::move(task);
+    co_return Result<void>();
+  });
+  Uuid id = Uuid::New();
+  Make(id, "again", std::chrono::seconds(0));
+  EXPECT_EQ(Fire(), 1);
+  DueTask sleeper = kept;
+  // Another claimant ends the row and makes it again, as a timer that moves on.
+  Advance(3600);
+  EXPECT_EQ(Fire(), 1);
+  postgres::Command<Nothing> move;
+  move.decide = [&](Nothing& set) -> Result<std::string> {
+    set.ended_tasks.push_back(kept.Ended());
+    set.tasks.push_back({id, "again", id, set.now, "payload"});
+    return std::string();
+  };
+  Submit(std::move(move));
+  EXPECT_EQ(Fire(), 1);
+  EXPECT_GT(kept.fence, sleeper.fence + 1);
+  EXPECT_EQ(Rows(), 1);
+}
+
+TEST_F(TasksTest, AHandlerThatThrowsFailsItsTaskOnly) {
+  runner_->Handle("broken", [](DueTask) -> Task<Result<void>> {
+    throw std::runtime_error("out of reach");
+    co_return Result<void>();
+  });
+  runner_->Handle("sound", [this](DueTask task) { return End(this, std::move(task)); });
+  Make(Uuid::New(), "broken", std::chrono::seconds(-2));
+  Make(Uuid::New(), "sound", std::chrono::seconds(-1));
+  EXPECT_EQ(Fire(), 2);
+  EXPECT_EQ(ran_, std::vector<std::string>{"sound"});
+  EXPECT_EQ(Rows(), 1);
 }
 
 TEST_F(TasksTest, TwoRunnersShareTheWorkWithoutDoublingIt) {
