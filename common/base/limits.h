@@ -19,6 +19,7 @@ inline constexpr size_t kViolationsReported = 100;
 inline constexpr size_t kBatchCommands = 64;
 inline constexpr size_t kWriterQueue = 4096;
 inline constexpr int kEventsPerPull = 500;
+inline constexpr int kEventsPerStamp = 5000;
 inline constexpr int kTasksPerPoll = 100;
 inline constexpr int kReservationsPerBooking = 32;
 inline constexpr int kAlternatives = 5;

@@ -2,6 +2,7 @@
 #include "common/events/consumer.h"
 
 #include "common/base/limits.h"
+#include "common/telemetry/log.h"
 
 namespace millrace::events {
 
@@ -17,6 +18,27 @@ constexpr Statement kPosition = {"consumer_position", "SELECT seq FROM position 
 constexpr Statement kParked = {"consumer_parked", "SELECT DISTINCT aggregate FROM parked_event WHERE source = $1"};
 
 }  // namespace
+
+bool MayBeTriedAgain(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kDeadlineExceeded:
+    case ErrorCode::kRateLimited:
+    case ErrorCode::kIdempotencyInProgress:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void LogParked(const std::string& source, const v1::Event& event, const std::string& cause) {
+  telemetry::Log(telemetry::Level::kError, "event.parked",
+                 {{"source", source},
+                  {"seq", event.seq()},
+                  {"type", event.type()},
+                  {"aggregate", event.aggregate()},
+                  {"cause", cause}});
+}
 
 Task<Result<int64_t>> StoredPosition(postgres::Database& database, std::string source) {
   Params params;
@@ -60,30 +82,45 @@ Task<Result<void>> Consumer::CatchUp() {
   while (busy_) co_await Sleep(std::chrono::milliseconds(1));
   busy_ = true;
   Result<void> done;
-  while (true) {
-    Result<int64_t> position = co_await sink_.Position(source_);
-    if (!position) {
-      done = std::unexpected<Error>(std::move(position).error());
-      break;
-    }
-    Result<v1::ListEventsResponse> page = co_await pull_(*position, limits::kEventsPerPull);
-    if (!page) {
-      done = std::unexpected<Error>(std::move(page).error());
-      break;
-    }
-    if (page->events().empty()) break;
-    std::vector<v1::Event> events(page->events().begin(), page->events().end());
-    done = co_await sink_.Apply(source_, std::move(events));
-    if (!done) break;
+  try {
+    done = co_await Walk();
+  } catch (const std::exception& failure) {
+    done = Fail(Error::Internal(failure.what()));
   }
   busy_ = false;
   co_return std::move(done);
 }
 
+Task<Result<void>> Consumer::Walk() {
+  while (!stopped_) {
+    Result<int64_t> found = co_await sink_.Position(source_);
+    MILLRACE_CO_TRY(int64_t position, std::move(found));
+    Result<v1::ListEventsResponse> answer = co_await pull_(position, limits::kEventsPerPull);
+    MILLRACE_CO_TRY(v1::ListEventsResponse page, std::move(answer));
+    if (page.first_seq() > position + 1) {
+      co_return Fail(Error::Internal("the log of " + source_ + " begins at " + std::to_string(page.first_seq()) +
+                                     ", applied is " + std::to_string(position)));
+    }
+    if (page.events().empty()) break;
+    std::vector<v1::Event> events(page.events().begin(), page.events().end());
+    Result<void> applied = co_await sink_.Apply(source_, std::move(events));
+    MILLRACE_CO_CHECK(std::move(applied));
+  }
+  co_return Result<void>();
+}
+
 Task<void> Consumer::Run() {
+  std::string said;
   while (!stopped_) {
     Result<void> done = co_await CatchUp();
-    (void)done;  // what failed is tried again at the next wake-up or poll
+    // Tried again at the next wake-up or poll. What does not pass by itself stops the log: an alarm, once.
+    std::string failure;
+    if (!done && !MayBeTriedAgain(done.error()))
+      failure = std::string(Name(done.error().code)) + " " + done.error().cause;
+    if (!failure.empty() && failure != said) {
+      telemetry::Log(telemetry::Level::kError, "consumer.stuck", {{"source", source_}, {"cause", failure}});
+    }
+    said = failure;
     co_await wakeup_.Wait(std::chrono::seconds(1));
   }
 }

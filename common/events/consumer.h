@@ -37,6 +37,7 @@ class Consumer {
 
  private:
   Task<void> Run();
+  Task<Result<void>> Walk();
   Executor executor_;
   std::string source_;
   Pull pull_;
@@ -45,13 +46,19 @@ class Consumer {
   bool busy_ = false, stopped_ = false;
 };
 
+// Whether applying an event failed for a reason that passes by itself: then the log waits, and nothing is parked.
+bool MayBeTriedAgain(const Error& error);
+// The alarm of a parked aggregate.
+void LogParked(const std::string& source, const v1::Event& event, const std::string& cause);
+
 // Positions and parked aggregates, as the service's database has them.
 Task<Result<int64_t>> StoredPosition(postgres::Database& database, std::string source);
 Task<Result<std::map<std::string, int64_t>>> StoredPositions(postgres::Database& database);
 Task<Result<std::set<std::string>>> ParkedAggregates(postgres::Database& database, std::string source);
 
-// A sink whose effects are commands of a batch writer: effects and position commit together. An event that is refused alone too
-// (INTERNAL or a business error; never UNAVAILABLE) parks its aggregate, so that one fault does not stop the log.
+// A sink whose effects are commands of a batch writer: effects and position commit together. An event that is refused
+// alone too parks its aggregate and raises an alarm, so that one fault does not stop the log; see MayBeTriedAgain. Two
+// processes of a service may follow one log: whoever commits second finds the position moved, and takes nothing.
 template <class S>
 class WriterSink : public Sink {
  public:
@@ -70,25 +77,26 @@ class WriterSink : public Sink {
     MILLRACE_CO_TRY(std::set<std::string> parked, std::move(found));
     Result<postgres::Outcome> together = co_await Submit(source, events, parked, nullptr);
     if (together) co_return Result<void>();
-    if (together.error().code == ErrorCode::kUnavailable) co_return std::unexpected<Error>(std::move(together).error());
+    if (MayBeTriedAgain(together.error())) co_return std::unexpected<Error>(std::move(together).error());
     for (const v1::Event& event : events) {
       std::vector<v1::Event> alone;
       alone.push_back(event);
       Result<postgres::Outcome> outcome = co_await Submit(source, alone, parked, nullptr);
       if (outcome) continue;
       Error error = std::move(outcome).error();
-      if (error.code == ErrorCode::kUnavailable) co_return std::unexpected<Error>(std::move(error));
+      if (MayBeTriedAgain(error)) co_return std::unexpected<Error>(std::move(error));
       std::string cause = std::string(Name(error.code)) + " " + error.cause;
       Result<postgres::Outcome> kept = co_await Submit(source, alone, parked, &cause);
       if (!kept) co_return std::unexpected<Error>(std::move(kept).error());
+      LogParked(source, event, cause);
       parked.insert(event.aggregate());
     }
     co_return Result<void>();
   }
 
  private:
-  Task<Result<postgres::Outcome>> Submit(std::string source, std::vector<v1::Event> events, std::set<std::string> parked,
-                                         const std::string* park_cause) {
+  Task<Result<postgres::Outcome>> Submit(std::string source, std::vector<v1::Event> events,
+                                         std::set<std::string> parked, const std::string* park_cause) {
     auto shared = std::make_shared<std::vector<v1::Event>>(std::move(events));
     std::string cause = park_cause ? *park_cause : std::string();
     postgres::Command<S> command;
@@ -102,13 +110,14 @@ class WriterSink : public Sink {
     command.decide = [this, shared, parked, cause, source](S& set) -> Result<std::string> {
       for (const v1::Event& event : *shared) {
         if (!cause.empty() || parked.contains(event.aggregate())) {
-          set.parked.push_back({source, event.seq(), event.aggregate(), cause.empty() ? "behind a parked event" : cause});
+          set.parked.push_back(
+              {source, event.seq(), event.aggregate(), cause.empty() ? "behind a parked event" : cause});
         } else if (Result<void> applied = apply_(set, event); !applied) {
           // Earlier events of this page have changed the set: nothing of it may be saved.
           throw ApplyRefused(std::string(Name(applied.error().code)) + " " + applied.error().cause);
         }
       }
-      set.positions.emplace_back(source, shared->back().seq());
+      set.applied.push_back({source, shared->front().seq(), shared->back().seq()});
       return std::string();
     };
     Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One service's log consumed by another, against a real PostgreSQL: order, exactly-once effects, parking, concurrent relays.
+// One service's log consumed by another, against a real PostgreSQL: order, exactly-once effects, parking, concurrent
+// relays.
 #include <gtest/gtest.h>
 
 #include "common/events/consumer.h"
@@ -34,7 +35,8 @@ class EventsTest : public ::testing::Test {
  protected:
   EventsTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
     const EmbeddedFile files[] = {
-        {"V002__applied.sql", "CREATE TABLE applied (n bigint GENERATED ALWAYS AS IDENTITY, payload text UNIQUE NOT NULL)"}};
+        {"V002__applied.sql",
+         "CREATE TABLE applied (n bigint GENERATED ALWAYS AS IDENTITY, payload text UNIQUE NOT NULL)"}};
     EXPECT_TRUE(postgres::Migrate(url_, "source", {}));
     EXPECT_TRUE(postgres::Migrate(url_, "target", files));
     source_ = Open("source", 2);
@@ -66,14 +68,18 @@ class EventsTest : public ::testing::Test {
     auto done = source_->RunHere([&](Transaction& tx) {
       for (int i = from; i < from + count; ++i) {
         static constexpr Statement kInsert = {
-            "append", "INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload) "
-                      "VALUES ($1, 'thing.happened', $2, $3, runtime.now(), ARRAY[$1]::uuid[], 'none', $4)"};
+            "append",
+            "INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload) "
+            "VALUES ($1, 'thing.happened', $2, $3, runtime.now(), ARRAY[$1]::uuid[], 'none', $4)"};
         tx.Execute(kInsert, Params().Id(Uuid::New()).Text(aggregate).Int(i).Bytes(aggregate + "/" + std::to_string(i)));
       }
     });
     ASSERT_TRUE(done) << done.error().cause;
   }
 
+  static Task<void> ApplyPage(Sink& sink, std::vector<v1::Event> events, Result<void>* done) {
+    *done = co_await sink.Apply("source", std::move(events));
+  }
   static Task<void> StampMany(Log& log, int times) {
     for (int i = 0; i < times; ++i) {
       Result<int64_t> head = co_await log.Stamp();
@@ -131,10 +137,12 @@ TEST_F(EventsTest, RelaysThatRunTogetherLeaveNoGapAndNoDouble) {
     loop_.Start(StampMany(*log_, 3));
     loop_.Run();
   }
-  EXPECT_EQ(Texts(*source_, "SELECT count(*) || ' ' || min(seq) || ' ' || max(seq) || ' ' || count(DISTINCT seq) FROM event"),
-            std::vector<std::string>{"140 1 140 140"});
-  EXPECT_EQ(Texts(*source_, "SELECT count(*) FROM (SELECT id < lag(id) OVER (ORDER BY seq) AS back FROM event) e WHERE back"),
-            std::vector<std::string>{"0"});
+  EXPECT_EQ(
+      Texts(*source_, "SELECT count(*) || ' ' || min(seq) || ' ' || max(seq) || ' ' || count(DISTINCT seq) FROM event"),
+      std::vector<std::string>{"140 1 140 140"});
+  EXPECT_EQ(
+      Texts(*source_, "SELECT count(*) FROM (SELECT id < lag(id) OVER (ORDER BY seq) AS back FROM event) e WHERE back"),
+      std::vector<std::string>{"0"});
 }
 
 TEST_F(EventsTest, AnEventNotYetCommittedIsNeverSkipped) {
@@ -143,15 +151,17 @@ TEST_F(EventsTest, AnEventNotYetCommittedIsNeverSkipped) {
   auto slow_database = Open("source", 1);
   bool stamped_meanwhile = false;
   auto slow = slow_database->RunHere([&](Transaction& tx) {
-    tx.ExecuteText("INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload) "
-                   "VALUES (gen_random_uuid(), 't', 'slow', 1, now(), '{}', 'none', 'slow/1')");
+    tx.ExecuteText(
+        "INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload) "
+        "VALUES (gen_random_uuid(), 't', 'slow', 1, now(), '{}', 'none', 'slow/1')");
     Append("fast", 1, 1);
     StampAndApply();
     stamped_meanwhile = true;
   });
   ASSERT_TRUE(slow && stamped_meanwhile);
   StampAndApply();
-  EXPECT_EQ(Texts(*target_, "SELECT payload FROM applied ORDER BY n"), (std::vector<std::string>{"early/1", "fast/1", "slow/1"}));
+  EXPECT_EQ(Texts(*target_, "SELECT payload FROM applied ORDER BY n"),
+            (std::vector<std::string>{"early/1", "fast/1", "slow/1"}));
 }
 
 TEST_F(EventsTest, APoisonEventParksItsAggregateOnly) {
@@ -159,13 +169,84 @@ TEST_F(EventsTest, APoisonEventParksItsAggregateOnly) {
   Append("bad", 1, 3);
   Append("good", 1, 2);
   StampAndApply();
-  EXPECT_EQ(Texts(*target_, "SELECT payload FROM applied ORDER BY n"), (std::vector<std::string>{"bad/1", "good/1", "good/2"}));
+  EXPECT_EQ(Texts(*target_, "SELECT payload FROM applied ORDER BY n"),
+            (std::vector<std::string>{"bad/1", "good/1", "good/2"}));
   EXPECT_EQ(Texts(*target_, "SELECT aggregate || ' ' || seq FROM parked_event ORDER BY seq"),
             (std::vector<std::string>{"bad 2", "bad 3"}));
   // Later events of the aggregate queue behind it, in later pages too.
   Append("bad", 4, 1);
   StampAndApply();
   EXPECT_EQ(Texts(*target_, "SELECT count(*) FROM parked_event"), std::vector<std::string>{"3"});
+}
+
+TEST_F(EventsTest, TwoProcessesThatFollowOneLogApplyEachEventOnce) {
+  // Effects that the database would let happen twice.
+  auto admin = std::make_unique<Database>(DatabaseOptions{.url = url_, .schema = "target", .role = ""});
+  ASSERT_TRUE(admin->RunHere(
+      [](Transaction& tx) { tx.ExecuteText("ALTER TABLE applied DROP CONSTRAINT applied_payload_key"); }));
+  Append("thing", 1, 40);
+  loop_.Start(StampMany(*log_, 1));
+  loop_.Run();
+  auto other_database = Open("target", 1);
+  postgres::Writer<Applied> other_writer(loop_.executor(), *other_database, store_);
+  auto apply = [](Applied& set, const v1::Event& event) -> Result<void> {
+    set.payloads.push_back(event.payload());
+    return {};
+  };
+  WriterSink<Applied> other_sink(*other_database, other_writer, [](Applied&, const v1::Event&) {}, apply);
+  std::vector<v1::Event> page;
+  for (int seq = 1; seq <= 40; ++seq) {
+    v1::Event event;
+    event.set_seq(seq);
+    event.set_aggregate("thing");
+    event.set_payload("thing/" + std::to_string(seq));
+    page.push_back(std::move(event));
+  }
+  // Both have read position 0 and the same page.
+  Result<void> first, second;
+  loop_.Start(ApplyPage(*sink_, page, &first));
+  loop_.Start(ApplyPage(other_sink, page, &second));
+  loop_.Run();
+  EXPECT_NE(first.has_value(), second.has_value());
+  EXPECT_EQ((first ? second : first).error().code, ErrorCode::kUnavailable);
+  EXPECT_EQ(Texts(*target_, "SELECT count(*) || ' ' || count(DISTINCT payload) FROM applied"),
+            std::vector<std::string>{"40 40"});
+  EXPECT_EQ(Texts(*target_, "SELECT seq FROM position"), std::vector<std::string>{"40"});
+  EXPECT_EQ(Texts(*target_, "SELECT count(*) FROM parked_event"), std::vector<std::string>{"0"});
+}
+
+TEST_F(EventsTest, ATableThatIsLockedForLongParksNothing) {
+  Append("thing", 1, 1);
+  loop_.Start(StampMany(*log_, 1));
+  loop_.Run();
+  DatabaseOptions options;
+  options.url = url_;
+  Database admin(options);
+  ASSERT_TRUE(admin.RunHere([&](Transaction& tx) {
+    tx.ExecuteText("LOCK TABLE target.applied IN ACCESS EXCLUSIVE MODE");
+    loop_.Start([](Consumer& consumer) -> Task<void> {
+      Result<void> done = co_await consumer.CatchUp();
+      EXPECT_FALSE(done);
+      EXPECT_TRUE(done || done.error().code == ErrorCode::kUnavailable) << done.error().cause;
+    }(*consumer_));
+    loop_.Run();
+  }));
+  EXPECT_EQ(Texts(*target_, "SELECT count(*) FROM parked_event"), std::vector<std::string>{"0"});
+  StampAndApply();
+  EXPECT_EQ(Texts(*target_, "SELECT payload FROM applied"), std::vector<std::string>{"thing/1"});
+}
+
+TEST_F(EventsTest, ALogThatBeginsBehindThePositionIsNotSkippedOver) {
+  Append("thing", 1, 3);
+  loop_.Start(StampMany(*log_, 1));
+  loop_.Run();
+  ASSERT_TRUE(source_->RunHere([](Transaction& tx) { tx.ExecuteText("DELETE FROM event WHERE seq = 1"); }));
+  loop_.Start([](Consumer& consumer) -> Task<void> {
+    Result<void> done = co_await consumer.CatchUp();
+    EXPECT_FALSE(done);
+  }(*consumer_));
+  loop_.Run();
+  EXPECT_EQ(Texts(*target_, "SELECT count(*) FROM applied"), std::vector<std::string>{"0"});
 }
 
 TEST_F(EventsTest, PartiesTimeAndHeadArrive) {
@@ -189,7 +270,8 @@ TEST_F(EventsTest, PartiesTimeAndHeadArrive) {
   EXPECT_TRUE(IsId("evt", response.events(0).id()));
   ASSERT_EQ(response.events(0).parties_size(), 1);
   EXPECT_TRUE(IsId("org", response.events(0).parties(0)));
-  EXPECT_NEAR(static_cast<double>(response.events(0).time().seconds()), static_cast<double>(Micros(WallNow()) / 1000000), 60);
+  EXPECT_NEAR(static_cast<double>(response.events(0).time().seconds()),
+              static_cast<double>(Micros(WallNow()) / 1000000), 60);
 }
 
 }  // namespace

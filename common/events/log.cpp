@@ -19,10 +19,13 @@ namespace {
 constexpr Statement kLock = {"event_lock", "SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.relay'))"};
 constexpr Statement kStamp = {
     "event_stamp",
-    "WITH fresh AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM event WHERE seq IS NULL), "
-    "log AS (UPDATE event_log SET head = head + (SELECT count(*) FROM fresh) RETURNING head), "
-    "stamped AS (UPDATE event e SET seq = log.head - (SELECT count(*) FROM fresh) + fresh.n FROM fresh, log WHERE e.id = fresh.id) "
-    "SELECT head FROM log"};
+    "WITH fresh AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM event WHERE seq IS NULL ORDER BY id LIMIT "
+    "$1), "
+    "log AS (UPDATE event_log SET head = head + (SELECT count(*) FROM fresh) WHERE EXISTS (SELECT FROM fresh) "
+    "RETURNING head), "
+    "stamped AS (UPDATE event e SET seq = log.head - (SELECT count(*) FROM fresh) + fresh.n FROM fresh, log WHERE e.id "
+    "= fresh.id) "
+    "SELECT coalesce((SELECT head FROM log), (SELECT head FROM event_log)), (SELECT count(*) FROM fresh)"};
 constexpr Statement kList = {
     "event_list",
     "SELECT e.event_id, e.seq, e.type, e.aggregate, e.aggregate_version, runtime.micros(e.time), "
@@ -31,17 +34,25 @@ constexpr Statement kList = {
     "FROM event_log l LEFT JOIN LATERAL "
     "(SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2) e ON true ORDER BY e.seq"};
 constexpr Statement kPrune = {
-    "event_prune", "DELETE FROM event WHERE seq IS NOT NULL AND time < clock_timestamp() - make_interval(hours => $1::int)"};
+    "event_prune",
+    "DELETE FROM event WHERE seq IS NOT NULL AND time < clock_timestamp() - make_interval(hours => $1::int)"};
 
 }  // namespace
 
 Task<Result<int64_t>> Log::Stamp() {
+  struct Stamped {
+    int64_t head = 0, count = 0;
+  };
   auto work = [](Transaction& tx) {
     tx.Execute(kLock);
-    return tx.Execute(kStamp)[0].Int(0);
+    Rows rows = tx.Execute(kStamp, Params().Int(limits::kEventsPerStamp));
+    return Stamped{rows[0].Int(0), rows[0].Int(1)};
   };
-  Result<int64_t> head = co_await worker_.Run(work);
-  co_return std::move(head);
+  while (true) {
+    Result<Stamped> stamped = co_await worker_.Run(work);
+    if (!stamped) co_return std::unexpected<Error>(std::move(stamped).error());
+    if (stamped->count < limits::kEventsPerStamp) co_return stamped->head;
+  }
 }
 
 Task<Result<v1::ListEventsResponse>> Log::List(int64_t after, int limit) {

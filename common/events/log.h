@@ -14,8 +14,8 @@ class Log {
   // `worker` logs in as the service's worker role.
   Log(std::string source, postgres::Database& worker) : source_(std::move(source)), worker_(worker) {}
 
-  // Stamps every committed event that has no seq, in id order; returns the log's head. Safe from several processes at once: an
-  // advisory lock lets one stamp, the others wait for it.
+  // Stamps every committed event that has no seq, in id order; returns the log's head. Safe from several processes at
+  // once: an advisory lock lets one stamp, the others wait for it.
   Task<Result<int64_t>> Stamp();
   // Stamped events with seq > after, at most `limit` (0 and more than 500: 500).
   Task<Result<v1::ListEventsResponse>> List(int64_t after, int limit);

@@ -18,7 +18,8 @@ using test::Loop;
 using test::PrivatePostgres;
 
 constexpr std::string_view kAccounts =
-    "CREATE TABLE account (name text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0), version bigint NOT NULL DEFAULT 0);"
+    "CREATE TABLE account (name text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0), version bigint NOT "
+    "NULL DEFAULT 0);"
     "INSERT INTO account SELECT 'a' || i, 1000 FROM generate_series(1, 8) i;";
 const EmbeddedFile kFiles[] = {{"V002__accounts.sql", kAccounts}};
 
@@ -36,9 +37,11 @@ struct AccountStore : Store<Accounts> {
   void Load(Transaction& tx, Accounts& set) override {
     ++batches;
     static constexpr Statement kLoad = {
-        "test_load", "SELECT name, balance, version FROM account WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE"};
+        "test_load",
+        "SELECT name, balance, version FROM account WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE"};
     std::vector<std::string> names(set.wanted.begin(), set.wanted.end());
-    for (Row row : tx.Execute(kLoad, Params().Texts(names))) set.accounts[row.Text(0)] = {row.Int(1), row.Int(2), false};
+    for (Row row : tx.Execute(kLoad, Params().Texts(names)))
+      set.accounts[row.Text(0)] = {row.Int(1), row.Int(2), false};
   }
   void Save(Transaction& tx, Accounts& set) override {
     static constexpr Statement kSave = {
@@ -72,8 +75,8 @@ class WriterTest : public ::testing::Test {
   }
 
   // Moves money; refuses with INSUFFICIENT_FUNDS unless `careless`, when only the table's CHECK stands in the way.
-  static Command<Accounts> Transfer(std::string from, std::string to, int64_t amount, std::string key = "", bool careless = false,
-                                    std::string fingerprint = "same") {
+  static Command<Accounts> Transfer(std::string from, std::string to, int64_t amount, std::string key = "",
+                                    bool careless = false, std::string fingerprint = "same") {
     Command<Accounts> command;
     command.header.method = "Transfer";
     command.header.organization = Uuid::FromHex("00000000-0000-7000-8000-000000000001");
@@ -84,8 +87,9 @@ class WriterTest : public ::testing::Test {
       Accounts::Account& source = set.accounts.at(from);
       Accounts::Account& target = set.accounts.at(to);
       if (source.balance < amount && !careless) {
-        return Fail(ErrorCode::kInsufficientFunds,
-                    {{"available", std::to_string(source.balance)}, {"needed", std::to_string(amount)}, {"currency", "CNY"}});
+        return Fail(
+            ErrorCode::kInsufficientFunds,
+            {{"available", std::to_string(source.balance)}, {"needed", std::to_string(amount)}, {"currency", "CNY"}});
       }
       source.balance -= amount;
       target.balance += amount;
@@ -136,7 +140,8 @@ TEST_F(WriterTest, MigrationsApplyOnceAndRefuseChangedFiles) {
   auto older = Migrate(url_, "ledger", {});
   ASSERT_FALSE(older);
   EXPECT_NE(older.error().cause.find("newer"), std::string::npos);
-  const EmbeddedFile broken[] = {{"V002__accounts.sql", kAccounts}, {"V003__broken.sql", "CREATE TABLE half (a int); SELEC 1"}};
+  const EmbeddedFile broken[] = {{"V002__accounts.sql", kAccounts},
+                                 {"V003__broken.sql", "CREATE TABLE half (a int); SELEC 1"}};
   EXPECT_FALSE(Migrate(url_, "ledger", broken));
   EXPECT_EQ(Scalar("SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), 0);
 }
@@ -165,7 +170,8 @@ TEST_F(WriterTest, ManyAtOnceKeepTheSumAndShareCommits) {
   for (auto& outcome : outcomes) done += outcome.has_value();
   EXPECT_EQ(Scalar("SELECT count(*) FROM event"), done);
   // Within an aggregate the event ids follow the versions.
-  EXPECT_EQ(Scalar("SELECT count(*) FROM (SELECT aggregate_version < lag(aggregate_version) OVER (PARTITION BY aggregate ORDER BY id) "
+  EXPECT_EQ(Scalar("SELECT count(*) FROM (SELECT aggregate_version < lag(aggregate_version) OVER (PARTITION BY "
+                   "aggregate ORDER BY id) "
                    "AS back FROM event) e WHERE back"),
             0);
 }
@@ -185,7 +191,8 @@ TEST_F(WriterTest, AReplayReturnsTheSameBytesAndHasNoSecondEffect) {
 
 TEST_F(WriterTest, ARefusalIsKeptWithAllItsParameters) {
   auto first = RunAll({Transfer("a1", "a2", 5000, "key-00000002")});
-  RunAll({Transfer("a2", "a1", 1000), Transfer("a3", "a1", 1000), Transfer("a4", "a1", 1000), Transfer("a5", "a1", 1000)});
+  RunAll(
+      {Transfer("a2", "a1", 1000), Transfer("a3", "a1", 1000), Transfer("a4", "a1", 1000), Transfer("a5", "a1", 1000)});
   auto second = RunAll({Transfer("a1", "a2", 5000, "key-00000002")});
   ASSERT_FALSE(first[0]);
   ASSERT_FALSE(second[0]);
@@ -207,6 +214,45 @@ TEST_F(WriterTest, OneKeySentManyTimesAtOnceHasOneEffect) {
   }
   EXPECT_EQ(fresh, 1);
   EXPECT_EQ(Scalar("SELECT balance FROM account WHERE name = 'a1'"), 999);
+}
+
+TEST_F(WriterTest, OneKeySentToTwoProcessesIsNeverRefusedForItsOwnEffect) {
+  DatabaseOptions options;
+  options.url = url_;
+  options.schema = "ledger";
+  options.role = "ledger_worker";
+  options.connections = 1;
+  Database other_database(options);
+  Writer<Accounts> other(loop_.executor(), other_database, store_);
+  // Bound to the version that the caller has read; this refusal is not kept.
+  auto bound = [] {
+    Command<Accounts> command = Transfer("a1", "a2", 100, "key-00000008");
+    command.decide = [decide = command.decide](Accounts& set) -> Result<std::string> {
+      if (set.accounts.at("a1").version != 0) return Fail(ErrorCode::kEtagMismatch);
+      return decide(set);
+    };
+    return command;
+  };
+  std::vector<Result<Outcome>> outcomes;
+  // Both look up the key before either has committed, and wait for the account.
+  ASSERT_TRUE(Database(options).RunHere([&](Transaction& tx) {
+    tx.ExecuteText("SELECT FROM account WHERE name = 'a1' FOR UPDATE");
+    loop_.Start(Keep(*writer_, bound(), &outcomes));
+    loop_.Start(Keep(other, bound(), &outcomes));
+    bool slept = false;
+    auto sleep = [](bool* over) -> Task<void> {
+      co_await Sleep(std::chrono::milliseconds(400));
+      *over = true;
+    };
+    loop_.Start(sleep(&slept));
+    loop_.RunUntil([&slept] { return slept; });
+  }));
+  loop_.Run();
+  ASSERT_EQ(outcomes.size(), 2u);
+  ASSERT_TRUE(outcomes[0] && outcomes[1]) << (outcomes[0] ? outcomes[1] : outcomes[0]).error().cause;
+  EXPECT_EQ(outcomes[0]->response, outcomes[1]->response);
+  EXPECT_NE(outcomes[0]->replayed, outcomes[1]->replayed);
+  EXPECT_EQ(Scalar("SELECT balance FROM account WHERE name = 'a1'"), 900);
 }
 
 TEST_F(WriterTest, ACommandThatTheTableRefusesSpoilsNoOther) {
@@ -242,11 +288,11 @@ TEST_F(WriterTest, TasksCommitWithTheEffectAndAStaleClaimantEndsNothing) {
   };
   auto made = RunAll({with([&](Accounts& set) { set.tasks.push_back({id, "hold.expire", id, set.now, "p"}); })});
   ASSERT_TRUE(made[0]);
-  EXPECT_EQ(Scalar("SELECT count(*) FROM task WHERE fence = 0"), 1);
-  auto stale = RunAll({with([&](Accounts& set) { set.ended_tasks.push_back({id, 7}); })});
+  int64_t fence = Scalar("SELECT fence FROM task");
+  auto stale = RunAll({with([&](Accounts& set) { set.ended_tasks.push_back({id, fence + 7}); })});
   ASSERT_FALSE(stale[0]);
   EXPECT_EQ(Scalar("SELECT balance FROM account WHERE name = 'a1'"), 999);
-  auto ended = RunAll({with([&](Accounts& set) { set.ended_tasks.push_back({id, 0}); })});
+  auto ended = RunAll({with([&](Accounts& set) { set.ended_tasks.push_back({id, fence}); })});
   ASSERT_TRUE(ended[0]);
   EXPECT_EQ(Scalar("SELECT count(*) FROM task"), 0);
   EXPECT_EQ(Scalar("SELECT balance FROM account WHERE name = 'a1'"), 998);
@@ -256,13 +302,15 @@ TEST_F(WriterTest, PositionsOnlyGrow) {
   auto move = [&](int64_t seq) {
     Command<Accounts> command = Transfer("a1", "a2", 0);
     command.decide = [seq](Accounts& set) -> Result<std::string> {
-      set.positions.emplace_back("listing", seq);
+      set.applied.push_back({"listing", seq, seq});
       return std::string();
     };
     return RunAll({std::move(command)});
   };
-  move(5);
-  move(3);
+  EXPECT_TRUE(move(5)[0]);
+  auto back = move(3);
+  ASSERT_FALSE(back[0]);
+  EXPECT_EQ(back[0].error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(Scalar("SELECT seq FROM position WHERE source = 'listing'"), 5);
 }
 
@@ -272,11 +320,44 @@ TEST_F(WriterTest, AServerThatEndsTheSessionCostsNoCommand) {
   options.url = url_;
   Database admin(options);
   ASSERT_TRUE(admin.RunHere([](Transaction& tx) {
-    tx.ExecuteText("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    tx.ExecuteText(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+        "pg_backend_pid()");
   }));
   auto outcomes = RunAll({Transfer("a1", "a2", 1, "key-00000007")});
   ASSERT_TRUE(outcomes[0]) << outcomes[0].error().cause;
   EXPECT_EQ(Scalar("SELECT balance FROM account WHERE name = 'a1'"), 998);
+}
+
+TEST_F(WriterTest, AConnectionThatIsMadeAnewHasTheSameRole) {
+  DatabaseOptions options;
+  options.url = url_;
+  Database admin(options);
+  auto role_after_a_cut = [&](DatabaseOptions of) {
+    of.url = url_;
+    of.connections = 1;
+    Database database(of);
+    std::string role;
+    auto read = [&](Transaction& tx) {
+      role = tx.ExecuteText(
+                   "SELECT current_user || ' ' || current_setting('search_path') || ' ' || "
+                   "current_setting('statement_timeout')")[0]
+                 .Text(0);
+    };
+    EXPECT_TRUE(database.RunHere(read));
+    std::string before = role;
+    EXPECT_TRUE(admin.RunHere([](Transaction& tx) {
+      tx.ExecuteText(
+          "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+          "WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    }));
+    EXPECT_TRUE(database.RunHere(read));
+    EXPECT_EQ(role, before);
+    return role;
+  };
+  options.schema = "ledger";
+  options.role = "ledger_reader";
+  EXPECT_EQ(role_after_a_cut(options), "ledger_reader ledger 2s");
 }
 
 TEST_F(WriterTest, BusinessTimeIsTheClockRow) {
@@ -284,7 +365,8 @@ TEST_F(WriterTest, BusinessTimeIsTheClockRow) {
   DatabaseOptions options;
   options.url = url_;
   Database admin(options);
-  ASSERT_TRUE(admin.RunHere([](Transaction& tx) { tx.ExecuteText("UPDATE runtime.clock SET test = true, ahead = '10 days'"); }));
+  ASSERT_TRUE(admin.RunHere(
+      [](Transaction& tx) { tx.ExecuteText("UPDATE runtime.clock SET test = true, ahead = '10 days'"); }));
   Time seen;
   Command<Accounts> command = Transfer("a1", "a2", 0);
   command.decide = [&seen](Accounts& set) -> Result<std::string> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/postgres/transaction.h"
 
-#include <pqxx/pqxx>
 #include <cstdlib>
 #include <mutex>
+#include <pqxx/pqxx>
 #include <set>
 
 #include "common/postgres/database.h"
@@ -109,6 +109,18 @@ std::optional<Time> Row::OptionalAt(int column) const {
   return IsNull(column) ? std::nullopt : std::optional<Time>(At(column));
 }
 
+bool SqlError::Temporary() const {
+  std::string_view kind = std::string_view(sqlstate_).substr(0, 2);
+  return kind == "40" || kind == "53" || kind == "55" || kind == "57" || kind == "58";
+}
+
+Error SqlError::ToError() const {
+  if (!Temporary()) return Error::Internal(sqlstate_ + " " + what());
+  Error error(ErrorCode::kUnavailable);
+  error.cause = sqlstate_ + " " + what();
+  return error;
+}
+
 Rows::Rows(std::shared_ptr<const void> result)
     : result_(std::move(result)),
       size_(static_cast<size_t>(ResultOf(result_.get()).size())),
@@ -142,8 +154,9 @@ auto Guarded(F work) {
   } catch (const pqxx::in_doubt_error& e) {
     throw ConnectionLost(e.what());
   } catch (const pqxx::sql_error& e) {
-    // Class 57P: the server is going down or has ended this session.
-    if (e.sqlstate().starts_with("57P") || e.sqlstate().starts_with("08")) throw ConnectionLost(e.what());
+    // Class 57P: the server is going down or has ended this session. 25006: it is no primary any more.
+    const std::string& state = e.sqlstate();
+    if (state.starts_with("57P") || state.starts_with("08") || state == "25006") throw ConnectionLost(e.what());
     throw SqlError(e.what(), SqlStateOf(e));
   }
 }
@@ -185,7 +198,9 @@ struct Database::Connections {
 };
 
 Database::Database(DatabaseOptions options)
-    : options_(std::move(options)), connections_(std::make_unique<Connections>()), pool_(options_.connections, "postgres") {}
+    : options_(std::move(options)),
+      connections_(std::make_unique<Connections>()),
+      pool_(options_.connections, "postgres") {}
 
 Database::~Database() = default;
 
@@ -249,7 +264,7 @@ Result<void> Database::RunHere(const std::function<void(Transaction&)>& work) {
       return {};
     } catch (const SqlError& e) {
       if (e.Transient() && e.sqlstate() != "23505" && attempt < kAttempts) continue;
-      return Fail(Error::Internal(e.sqlstate() + " " + e.what()));
+      return Fail(e.ToError());
     } catch (const ConnectionLost& e) {
       // A connection that died while it idled shows at its first statement; before COMMIT a fresh one may run it again.
       if (!e.in_commit() && attempt < kAttempts) continue;
@@ -280,7 +295,8 @@ Result<void> Database::ExecuteAlone(const std::string& sql) {
 Task<Result<Rows>> Database::Query(const Statement& statement, Params params) {
   std::function<Result<Rows>()> body = [this, statement, params = std::move(params)]() -> Result<Rows> {
     std::unique_ptr<Connection> connection;
-    // A connection that the server closed while it idled is found out by its first statement; try the next, then a fresh one.
+    // A connection that the server closed while it idled is found out by its first statement; try the next, then a
+    // fresh one.
     while (true) {
       {
         std::lock_guard lock(connections_->mutex);
@@ -309,8 +325,10 @@ Task<Result<Rows>> Database::Query(const Statement& statement, Params params) {
         return Fail(std::move(error));
       } catch (const SqlError& e) {
         std::lock_guard lock(connections_->mutex);
-        connections_->idle.push_back(std::move(connection));
-        return Fail(Error::Internal(e.sqlstate() + " " + e.what()));
+        if (connection) connections_->idle.push_back(std::move(connection));
+        return Fail(e.ToError());
+      } catch (const std::exception& e) {
+        return Fail(Error::Internal(e.what()));
       }
     }
   };

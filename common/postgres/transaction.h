@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/base/id.h"
+#include "common/base/result.h"
 #include "common/base/time.h"
 
 namespace millrace::postgres {
@@ -24,10 +25,17 @@ struct Statement {
 // Refused by PostgreSQL. Thrown by Transaction, caught by Database and Writer, never by a store.
 class SqlError : public std::runtime_error {
  public:
-  SqlError(std::string message, std::string sqlstate) : std::runtime_error(std::move(message)), sqlstate_(std::move(sqlstate)) {}
+  SqlError(std::string message, std::string sqlstate)
+      : std::runtime_error(std::move(message)), sqlstate_(std::move(sqlstate)) {}
   const std::string& sqlstate() const { return sqlstate_; }
-  // The same work may succeed if it runs again: serialization failure, deadlock, unique violation against a concurrent twin.
+  // The same work may succeed if it runs again: serialization failure, deadlock, unique violation against a concurrent
+  // twin.
   bool Transient() const { return sqlstate_ == "40001" || sqlstate_ == "40P01" || sqlstate_ == "23505"; }
+  // The server's state, not the work, is in the way: rolled back, deadlock, no resources, a lock or a statement that
+  // took too long, disk or system trouble.
+  bool Temporary() const;
+  // UNAVAILABLE if temporary, else INTERNAL; with the cause.
+  Error ToError() const;
 
  private:
   std::string sqlstate_;
@@ -114,7 +122,8 @@ class Rows {
   size_t size_, affected_;
 };
 
-// A transaction, or a single statement outside of one, on the calling thread. Blocks. Throws SqlError and ConnectionLost.
+// A transaction, or a single statement outside of one, on the calling thread. Blocks. Throws SqlError and
+// ConnectionLost.
 class Transaction {
  public:
   virtual ~Transaction() = default;

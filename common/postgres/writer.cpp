@@ -30,34 +30,36 @@ constexpr Statement kLookUp = {
     "FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY AS k (organization, method, key, ordinal) "
     "LEFT JOIN idempotency i ON i.organization = k.organization AND i.method = k.method AND i.key = k.key "
     "ORDER BY k.ordinal"};
-constexpr Statement kKeep = {
-    "writer_keep",
-    "INSERT INTO idempotency (organization, method, key, fingerprint, outcome) "
-    "SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])"};
+constexpr Statement kKeep = {"writer_keep",
+                             "INSERT INTO idempotency (organization, method, key, fingerprint, outcome) "
+                             "SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::bytea[])"};
 constexpr Statement kEvents = {
     "writer_events",
-    "INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload, traceparent) "
+    "INSERT INTO event (event_id, type, aggregate, aggregate_version, time, parties, payload_type, payload, "
+    "traceparent) "
     "SELECT event_id, type, aggregate, version, $5::timestamptz, parties::uuid[], payload_type, payload, traceparent "
     "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $6::text[], $7::text[], $8::bytea[], $9::text[]) "
     "WITH ORDINALITY AS e (event_id, type, aggregate, version, parties, payload_type, payload, traceparent, ordinal) "
     "ORDER BY ordinal"};
-constexpr Statement kTasks = {
-    "writer_tasks",
-    "INSERT INTO task (id, kind, subject, due_at, payload) "
-    "SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::bytea[]) "
-    "ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, payload = excluded.payload, attempts = 0, fence = task.fence + 1"};
-constexpr Statement kEndTasks = {
-    "writer_end_tasks",
-    "DELETE FROM task t USING unnest($1::uuid[], $2::bigint[]) AS e (id, fence) WHERE t.id = e.id AND t.fence = e.fence"};
+// A row that is made again under an id begins with a higher fence than the row before it ever had, or a claimant of
+// that one could end this one.
+constexpr Statement kTasks = {"writer_tasks",
+                              "INSERT INTO task (id, kind, subject, due_at, payload, fence) "
+                              "SELECT *, runtime.micros(clock_timestamp()) "
+                              "FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::bytea[]) "
+                              "ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, payload = excluded.payload, "
+                              "attempts = 0, fence = task.fence + 1"};
+constexpr Statement kEndTasks = {"writer_end_tasks",
+                                 "DELETE FROM task t USING unnest($1::uuid[], $2::bigint[]) AS e (id, fence) WHERE "
+                                 "t.id = e.id AND t.fence = e.fence"};
 constexpr Statement kCancelTasks = {"writer_cancel_tasks", "DELETE FROM task WHERE id = ANY ($1::uuid[])"};
-constexpr Statement kPosition = {
-    "writer_position",
-    "INSERT INTO position (source, seq) VALUES ($1, $2) "
-    "ON CONFLICT (source) DO UPDATE SET seq = excluded.seq WHERE position.seq < excluded.seq"};
+constexpr Statement kPosition = {"writer_position",
+                                 "INSERT INTO position (source, seq) VALUES ($1, $2) "
+                                 "ON CONFLICT (source) DO UPDATE SET seq = excluded.seq WHERE position.seq < $3"};
 
-constexpr Statement kPark = {
-    "writer_park",
-    "INSERT INTO parked_event (source, seq, aggregate, cause) VALUES ($1, $2, $3, $4) ON CONFLICT (source, seq) DO NOTHING"};
+constexpr Statement kPark = {"writer_park",
+                             "INSERT INTO parked_event (source, seq, aggregate, cause) VALUES ($1, $2, $3, $4) ON "
+                             "CONFLICT (source, seq) DO NOTHING"};
 
 // A kept outcome: one letter, then the response's bytes, or the error.
 std::string Pack(const Result<std::string>& outcome) {
@@ -122,8 +124,20 @@ bool Kept(const Result<std::string>& outcome) {
   return status == 402 || status == 404 || status == 409 || status == 422;
 }
 
+Error Unavailable(std::string cause) {
+  Error error(ErrorCode::kUnavailable);
+  error.cause = std::move(cause);
+  return error;
+}
+
 // Another claimant took the task that a command wanted to end.
 struct FenceLost {};
+
+// Another process has applied events that a command wanted to apply.
+struct PositionMoved {};
+
+// A command was refused because its twin, sent to another process, had its effect meanwhile.
+struct TwinCame {};
 
 // A validate_only command has decided: everything goes back.
 struct RolledBack {};
@@ -174,43 +188,44 @@ Task<void> WriterCore::Drain() {
   running_ = false;
 }
 
-// The whole batch in one transaction; if PostgreSQL refuses it, each command alone, so that one cannot spoil the others.
+// The whole batch in one transaction; if PostgreSQL refuses it, each command alone, so that one cannot spoil the
+// others.
 void WriterCore::RunBatch(std::vector<std::shared_ptr<Slot>>& slots) {
   constexpr int kAttempts = 5;
-  std::string cause;
+  Error failure(ErrorCode::kInternal);
   for (int attempt = 1; attempt <= (slots.size() > 1 ? 1 : kAttempts); ++attempt) {
     for (auto& slot : slots) slot->outcome.reset();
     try {
       RunOnce(slots);
       return;
     } catch (const SqlError& e) {
-      cause = e.sqlstate() + " " + e.what();
+      failure = e.ToError();
       if (!e.Transient()) break;
     } catch (const ConnectionLost& e) {
-      cause = e.what();
       if (!e.in_commit() && attempt < 3 && slots.size() == 1) continue;
       if (e.in_commit() || slots.size() == 1) {
-        for (auto& slot : slots) {
-          Error error(ErrorCode::kUnavailable);
-          error.cause = e.what();
-          slot->outcome = std::unexpected<Error>(std::move(error));
-        }
+        for (auto& slot : slots) slot->outcome = std::unexpected<Error>(Unavailable(e.what()));
         return;
       }
     } catch (const RolledBack&) {
       return;
+    } catch (const TwinCame&) {
+      failure = Unavailable("a twin of the command is being decided");
+    } catch (const PositionMoved&) {
+      failure = Unavailable("the events were applied by another process");
+      break;
     } catch (const FenceLost&) {
       if (slots.size() == 1) {
         slots[0]->outcome = std::unexpected<Error>(Error(ErrorCode::kIdempotencyInProgress));
         return;
       }
     } catch (const std::exception& e) {
-      cause = e.what();
+      failure = Error::Internal(e.what());
       break;
     }
   }
   if (slots.size() == 1) {
-    slots[0]->outcome = std::unexpected<Error>(Error::Internal(cause));
+    slots[0]->outcome = std::unexpected<Error>(std::move(failure));
     return;
   }
   for (auto& slot : slots) {
@@ -249,7 +264,8 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
           slot.outcome = std::unexpected<Error>(Error(ErrorCode::kIdempotencyKeyReused));
         } else {
           Result<std::string> stored = Unpack(kept[i].Bytes(2));
-          slot.outcome = stored ? Result<Outcome>(Outcome{*std::move(stored), true}) : std::unexpected<Error>(stored.error());
+          slot.outcome =
+              stored ? Result<Outcome>(Outcome{*std::move(stored), true}) : std::unexpected<Error>(stored.error());
         }
         continue;
       }
@@ -259,8 +275,8 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
       } else {
         // The twin is decided in this very batch; its outcome is kept under the key by the time of the retry.
         bool same = found->second->header.fingerprint == slot.header.fingerprint;
-        slot.outcome = std::unexpected<Error>(
-            Error(same ? ErrorCode::kIdempotencyInProgress : ErrorCode::kIdempotencyKeyReused));
+        slot.outcome =
+            std::unexpected<Error>(Error(same ? ErrorCode::kIdempotencyInProgress : ErrorCode::kIdempotencyKeyReused));
       }
     }
     if (to_decide.empty()) return;
@@ -269,6 +285,7 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
     batch_.load(tx, *set);
 
     std::vector<std::string> kept_organizations, kept_methods, kept_keys, fingerprints, outcomes, traces;
+    std::vector<std::string> refused_organizations, refused_methods, refused_keys;
     for (Slot* slot : to_decide) {
       Result<std::string> decided = slot->decide(*set);
       traces.resize(set->events.size(), slot->header.traceparent);
@@ -278,9 +295,22 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
         kept_keys.push_back(slot->header.key);
         fingerprints.push_back(slot->header.fingerprint);
         outcomes.push_back(Pack(decided));
+      } else if (!slot->header.key.empty()) {
+        refused_organizations.push_back(slot->header.organization.Hex());
+        refused_methods.push_back(slot->header.method);
+        refused_keys.push_back(slot->header.key);
       }
       slot->outcome = decided ? Result<Outcome>(Outcome{*std::move(decided), false})
                               : std::unexpected<Error>(std::move(decided).error());
+    }
+    // A refusal that is not kept meets no key in the table. It may come of a twin that held the locks before and has
+    // committed: then the twin's outcome is the answer.
+    if (!refused_keys.empty()) {
+      Params params;
+      params.Texts(refused_organizations).Texts(refused_methods).Texts(refused_keys);
+      for (Row row : tx.Execute(kLookUp, params)) {
+        if (!row.IsNull(1)) throw TwinCame();
+      }
     }
     batch_.save(tx, *set);
     if (slots.front()->header.validate_only) throw RolledBack();
@@ -342,7 +372,11 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
       }
       tx.Execute(kTasks, Params().Ids(ids).Texts(kinds).Ids(subjects).Times(due).BytesArray(payloads));
     }
-    for (const auto& [source, seq] : set->positions) tx.Execute(kPosition, Params().Text(source).Int(seq));
+    for (const AppliedEvents& events : set->applied) {
+      Params params;
+      params.Text(events.source).Int(events.last).Int(events.first);
+      if (tx.Execute(kPosition, params).affected() != 1) throw PositionMoved();
+    }
     for (const ParkedEvent& event : set->parked) {
       tx.Execute(kPark, Params().Text(event.source).Int(event.seq).Text(event.aggregate).Text(event.cause));
     }

@@ -32,7 +32,8 @@ struct NewTask {
   std::string payload;
 };
 
-// A task that a command ends; if the row has another fence by now, the whole command fails with IDEMPOTENCY_IN_PROGRESS.
+// A task that a command ends; if the row has another fence by now, the whole command fails with
+// IDEMPOTENCY_IN_PROGRESS.
 struct EndedTask {
   Uuid id;
   int64_t fence = 0;
@@ -46,14 +47,22 @@ struct ParkedEvent {
   std::string cause;
 };
 
-// The part of a working set that every service has. A service derives its own with the rows that its commands decide on.
+// Events `first` to `last` of a log, which the command applies or parks. If the log has been applied beyond `first` by
+// now, as by another process of the service, the whole command fails with UNAVAILABLE.
+struct AppliedEvents {
+  std::string source;
+  int64_t first = 0, last = 0;
+};
+
+// The part of a working set that every service has. A service derives its own with the rows that its commands decide
+// on.
 struct WorkingSet {
   Time now;  // business time, the same for the whole batch
   std::vector<NewEvent> events;
   std::vector<NewTask> tasks;
   std::vector<EndedTask> ended_tasks;
-  std::vector<Uuid> cancelled_tasks;             // no fence: a timer that is not wanted any more
-  std::vector<std::pair<std::string, int64_t>> positions;  // source, seq
+  std::vector<Uuid> cancelled_tasks;  // no fence: a timer that is not wanted any more
+  std::vector<AppliedEvents> applied;
   std::vector<ParkedEvent> parked;
 };
 
@@ -80,7 +89,8 @@ struct Command {
   CommandHeader header;
   // Names the rows that it needs; runs before anything is read.
   std::function<void(S&)> need;
-  // Decides on the loaded rows: returns the response's bytes, or refuses and leaves S as it was. Pure: its only time is S::now.
+  // Decides on the loaded rows: returns the response's bytes, or refuses and leaves S as it was. Pure: its only time is
+  // S::now.
   std::function<Result<std::string>(S&)> decide;
 };
 
@@ -130,10 +140,11 @@ class WriterCore {
 
 }  // namespace detail
 
-// Runs commands in batches: whatever queued while the batch before committed is the next batch, a lone command is a batch of one.
-// In one transaction: look up the keys and the time, Load, decide in order, Save, then outcomes, events, tasks and positions.
-// Errors beside the commands' own: IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (outcome unknown), RATE_LIMITED (queue full), INTERNAL.
-// Kept with the key: responses, and refusals whose status is 402, 404, 409 or 422.
+// Runs commands in batches: whatever queued while the batch before committed is the next batch, a lone command is a
+// batch of one. In one transaction: look up the keys and the time, Load, decide in order, Save, then outcomes, events,
+// tasks and positions. Errors beside the commands' own: IDEMPOTENCY_KEY_REUSED, UNAVAILABLE (outcome unknown, or the
+// database can't now), RATE_LIMITED (queue full), INTERNAL. Kept with the key: responses, and refusals whose status is
+// 402, 404, 409 or 422.
 template <class S>
 class Writer {
  public:
