@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/error.h"
 
+#include "common/base/phrases.h"
+
 namespace millrace {
 
 Error Error::At(std::string pointer, ErrorCode code, ErrorParams params) {
@@ -45,6 +47,18 @@ std::string_view Title(ErrorCode code, Language language) {
   return language == Language::kZh ? Entry(code).title_zh : Entry(code).title_en;
 }
 
+namespace {
+
+// A parameter as a reader of the language takes it: some hold English phrases, and an empty list is a dash.
+std::string Spoken(std::string_view name, const std::string& value, Language language) {
+  bool zh = language == Language::kZh;
+  if (name == "allowed" && (value.empty() || value == "-")) return zh ? "无" : "none";
+  bool phrase = name == "reason" || name == "expected" || name == "got" || name == "accept" || name == "min";
+  return zh && phrase ? ChinesePhrase(value) : value;
+}
+
+}  // namespace
+
 std::string Detail(ErrorCode code, const ErrorParams& params, Language language) {
   std::string_view text = language == Language::kZh ? Entry(code).detail_zh : Entry(code).detail_en;
   std::string out;
@@ -53,8 +67,9 @@ std::string Detail(ErrorCode code, const ErrorParams& params, Language language)
     size_t close = open == text.npos ? text.npos : text.find('}', open);
     if (close == text.npos) break;
     out += text.substr(0, open);
-    auto found = params.find(std::string(text.substr(open + 1, close - open - 1)));
-    if (found != params.end()) out += found->second;
+    std::string name(text.substr(open + 1, close - open - 1));
+    auto found = params.find(name);
+    if (found != params.end()) out += Spoken(name, found->second, language);
     text.remove_prefix(close + 1);
   }
   out += text;

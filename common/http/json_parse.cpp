@@ -71,6 +71,12 @@ class Parser {
     while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
       ++at_;
   }
+  // What must stand here but does not. People type 全角 signs with a Chinese keyboard.
+  void Missing(std::string sign) {
+    bool ends = at_ == text_.size(), wide = !ends && static_cast<unsigned char>(text_[at_]) >= 0x80;
+    if (ends) return Refuse("the text ends too early");
+    Refuse(wide ? "JSON's own signs are half-width: \" : , { } [ ]" : sign + " must stand here");
+  }
   void Refuse(std::string reason) {
     if (failed_) return;
     failed_ = true;
@@ -104,7 +110,7 @@ class Parser {
       return;
     }
     if (Word("null")) return;
-    Refuse(at_ == text_.size() ? "the text ends too early" : "a value must stand here");
+    Missing("a value");
   }
 
   bool Word(std::string_view word) {
@@ -129,8 +135,7 @@ class Parser {
     size_t length = pointer_.size();
     while (!failed_) {
       Blanks();
-      if (Peek() != '"')
-        return Refuse(at_ == text_.size() ? "the text ends too early" : "a name in double quotes must stand here");
+      if (Peek() != '"') return Missing("a name in double quotes");
       size_t start = at_;
       std::string name;
       String(&name);
@@ -142,7 +147,7 @@ class Parser {
         return Refuse("the name stands twice in one object");
       }
       Blanks();
-      if (!Take(':')) return Refuse(at_ == text_.size() ? "the text ends too early" : "a colon must stand here");
+      if (!Take(':')) return Missing("a colon");
       Blanks();
       value->members.push_back({std::move(name), JsonValue()});
       Value(&value->members.back().value, depth + 1);
@@ -150,7 +155,7 @@ class Parser {
       pointer_.resize(length);
       Blanks();
       if (Take('}')) return;
-      if (!Take(',')) return Refuse(at_ == text_.size() ? "the text ends too early" : "a comma or } must stand here");
+      if (!Take(',')) return Missing("a comma or }");
     }
   }
 
@@ -170,7 +175,7 @@ class Parser {
       pointer_.resize(length);
       Blanks();
       if (Take(']')) return;
-      if (!Take(',')) return Refuse(at_ == text_.size() ? "the text ends too early" : "a comma or ] must stand here");
+      if (!Take(',')) return Missing("a comma or ]");
     }
   }
 

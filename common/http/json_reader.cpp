@@ -29,6 +29,9 @@ using Kind = JsonValue::Kind;
 
 bool IsTimestamp(const Descriptor* type) { return type->full_name() == "google.protobuf.Timestamp"; }
 
+// A string that was got instead of something else is shown, if it is no longer than this.
+constexpr size_t kShownBytes = 64;
+
 std::string Got(const JsonValue& value) {
   switch (value.kind) {
     case Kind::kNull:
@@ -38,7 +41,7 @@ std::string Got(const JsonValue& value) {
     case Kind::kNumber:
       return value.text;
     case Kind::kString:
-      return "a string";
+      return value.text.size() <= kShownBytes ? JsonString(value.text) : "a string";
     case Kind::kArray:
       return "a list";
     case Kind::kObject:
@@ -189,7 +192,7 @@ class Reader {
     bool plain = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos &&
                  (digits.size() == 1 || digits[0] != '0') && text != "-0";
     if (!plain) {
-      Wrong(pointer, kExpected, value.kind == Kind::kNumber ? text : "a string");
+      Wrong(pointer, kExpected, Got(value));
       return std::nullopt;
     }
     T number{};
@@ -228,8 +231,7 @@ class Reader {
         if (each->number() == 0 && each->name().ends_with("UNSPECIFIED")) continue;
         names += (names.empty() ? "" : ", ") + each->name();
       }
-      std::string got = value.kind == Kind::kString && value.text.size() <= 64 ? value.text : Got(value);
-      return Wrong(pointer, "one of " + names, got);
+      return Wrong(pointer, "one of " + names, Got(value));
     }
     const Reflection* reflection = message->GetReflection();
     field->is_repeated() ? reflection->AddEnum(message, field, found) : reflection->SetEnum(message, field, found);
@@ -265,6 +267,11 @@ class Reader {
 Result<void> ReadJson(std::string_view text, Message* message, std::string_view pointer) {
   MILLRACE_TRY(JsonValue value, ParseJson(text, pointer));
   Reader reader;
+  if (value.kind != Kind::kObject) {
+    // The body itself, whichever field of the request it is.
+    return Fail(Error::At(std::string(pointer), ErrorCode::kWrongType,
+                          {{"field", "body"}, {"expected", "an object"}, {"got", Got(value)}}));
+  }
   reader.ReadObject(value, message, std::string(pointer));
   if (!reader.violations.empty()) return Fail(Error::Of(std::move(reader.violations)));
   return {};

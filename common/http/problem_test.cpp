@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "common/base/limits.h"
 #include "common/http/guard.h"
 #include "common/http/http.h"
+#include "common/http/json_parse.h"
 
 namespace millrace::http {
 namespace {
@@ -42,6 +44,78 @@ TEST(Problem, HeadersThatCodesAskFor) {
   EXPECT_FALSE(Problem(Error(ErrorCode::kNotFound), Language::kEn, "r").fields.Has("Retry-After"));
   std::string internal = Problem(Error::Internal("SELECT secret"), Language::kEn, "r").body;
   EXPECT_EQ(internal.find("SELECT"), std::string::npos);
+}
+
+// Two English words in a row in a Chinese sentence are a reason that nobody translated.
+bool HoldsEnglish(std::string_view text) {
+  int words = 0;
+  size_t letters = 0;
+  for (char c : text) {
+    if (c >= 'a' && c <= 'z') {
+      ++letters;
+    } else if (c == ' ' && letters > 0) {
+      ++words;
+      letters = 0;
+    } else {
+      words = 0;
+      letters = 0;
+    }
+    if (words > 0 && letters > 1) return true;
+  }
+  return false;
+}
+
+TEST(Problem, ChineseIsChinese) {
+  ASSERT_TRUE(HoldsEnglish("第 1 行：the text。"));
+  std::string deep(limits::kJsonDepth + 1, '['), digits(101, '1');
+  for (const std::string& bad : {std::string(),
+                                 std::string("\xEF\xBB\xBF{}"),
+                                 deep,
+                                 digits,
+                                 std::string("{} x"),
+                                 std::string("{"),
+                                 std::string("[1"),
+                                 std::string("{a:1}"),
+                                 std::string("{'a':1}"),
+                                 std::string("{\"a\" 1}"),
+                                 std::string("{\"a\":1 \"b\":2}"),
+                                 std::string("[1 2]"),
+                                 std::string("{\"a\":1,\"a\":2}"),
+                                 std::string("-"),
+                                 std::string("01"),
+                                 std::string("1."),
+                                 std::string("\"a"),
+                                 std::string("\"\n\""),
+                                 std::string("\"\xff\""),
+                                 std::string("\"\\u12\""),
+                                 std::string("\"\\x\""),
+                                 std::string("\"\\ud800\""),
+                                 std::string("tru"),
+                                 std::string("{“a”：1}"),
+                                 std::string("{\"a\"：1}"),
+                                 std::string("{\"a\":1，}"),
+                                 std::string("[，]")}) {
+    Result<JsonValue> value = ParseJson(bad, "#");
+    ASSERT_FALSE(value) << bad;
+    std::string detail = Detail(value.error().code, value.error().params, Language::kZh);
+    EXPECT_FALSE(HoldsEnglish(detail)) << detail;
+    std::string_view reason = value.error().params["reason"];
+    EXPECT_EQ(reason.find("half-width") != reason.npos, bad.contains("：") || bad.contains("，")) << bad;
+  }
+  for (const char* bad :
+       {"GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nA_b: c\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nA: \xE4\r\n\r\n",
+        "GET /\xE4 HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n"}) {
+    Result<Head> head = ParseHead(bad);
+    ASSERT_TRUE(head) << bad;
+    Result<Framing> framing = CheckHead(*head);
+    ASSERT_FALSE(framing) << bad;
+    std::string detail = Detail(framing.error().code, framing.error().params, Language::kZh);
+    EXPECT_FALSE(HoldsEnglish(detail)) << detail;
+  }
 }
 
 TEST(Problem, ChoosesTheLanguage) {
