@@ -147,14 +147,16 @@ def program():
 class Platform:
     """`millrace dev` on a data folder of its own."""
 
-    def __init__(self, split=False, crash_point="", crash_role=""):
+    def __init__(self, split=False, crash_point="", crash_role="", sample=False):
         # Not under pytest's own folder: PostgreSQL leaves root and must be able to enter.
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="millrace-story-"))
         self.data.chmod(0o755)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
         if crash_point:
             environment.update(MILLRACE_CRASH_POINT=crash_point, MILLRACE_CRASH_ROLE=crash_role)
-        arguments = [str(program()), "dev", "--data", str(self.data), "--port", "0", "--no-sample"]
+        arguments = [str(program()), "dev", "--data", str(self.data), "--port", "0"]
+        if not sample:
+            arguments.append("--no-sample")
         if split:
             arguments.append("--split")
         self.output = ""
