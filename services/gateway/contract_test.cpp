@@ -103,6 +103,21 @@ TEST(Routes, FindRoutesParametersAndMethods) {
   EXPECT_EQ(table.BodyLimit("POST", "/nowhere"), limits::kHttpBodyBytes);
 }
 
+TEST(Routes, NearAWrongPathStandsTheRightOne) {
+  RoutingTable table;
+  auto first = [&](const char* path) { return table.Near(path).front(); };
+  EXPECT_EQ(first("/v1/resource"), "POST /v1/resources");
+  EXPECT_EQ(first("/resources/"), "POST /v1/resources");
+  EXPECT_EQ(first("/v1/organisations"), "POST /v1/organizations");
+  EXPECT_EQ(first("/v1/Work-Orders/wo_1"), "GET /v1/work_orders/{id}");
+  EXPECT_EQ(first("/v1/listings/lst_1/price"), "POST /v1/listings");
+  for (const char* none : {"", "/", "/v1", "/v1/", "/v1/x", "/v1/:fly", "/v9"})
+    EXPECT_EQ(first(none), "GET /v1") << none;
+  std::vector<std::string> verbs = table.Near("/v1/bookings/bkg_1:confirm");
+  EXPECT_GT(verbs.size(), 4u);
+  for (const std::string& verb : verbs) EXPECT_TRUE(verb.starts_with("POST /v1/bookings/{id}:")) << verb;
+}
+
 TEST(Pages, EveryErrorCodeHasOne) {
   for (const ErrorEntry& entry : kErrorCatalog) {
     std::string kebab;

@@ -4,6 +4,7 @@
 
 #include "common/base/limits.h"
 #include "common/http/http.h"
+#include "common/http/json.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
@@ -31,8 +32,11 @@ struct Exchange {
   std::string strip;  // pointer prefix that the client does not know
 };
 
-Error NoSuchRoute(const http::Request& request) {
-  return Error(ErrorCode::kNoSuchRoute, {{"method", request.method}, {"path", request.path}});
+Error NoSuchRoute(const http::Request& request, const RoutingTable& table) {
+  std::string near;
+  for (const std::string& route : table.Near(request.path)) near += (near.empty() ? "" : ",") + http::JsonString(route);
+  return Error(ErrorCode::kNoSuchRoute, {{"method", request.method}, {"path", request.path}})
+      .With("routes", "[" + near + "]");
 }
 
 http::Response Text(std::string media_type, std::string body, int status = 200) {
@@ -167,7 +171,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     if (*own) co_return **std::move(own);
     RoutingTable::Match match = table.Find(request.method, request.path);
     if (!match.route && !match.allow.empty()) co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", match.allow}});
-    if (!match.route || match.malformed) co_return Fail(NoSuchRoute(request));
+    if (!match.route || match.malformed) co_return Fail(NoSuchRoute(request, table));
     exchange->route = match.route->rule.path;
     exchange->strip = StripOf(*match.route);
     Result<http::Response> response = co_await CallRoute(match, request, exchange);

@@ -78,8 +78,8 @@ http::Response ProblemPage(std::string_view path, Language language, const std::
   auto code = ErrorCodeByName(CodeName(kebab));
   bool spelled = std::ranges::none_of(kebab, [](char c) { return c == '_' || (c >= 'A' && c <= 'Z'); });
   if (!code || !spelled) {
-    return http::Problem(Error(ErrorCode::kNoSuchRoute, {{"method", "GET"}, {"path", std::string(path)}}), language,
-                         request_id);
+    Error none(ErrorCode::kNoSuchRoute, {{"method", "GET"}, {"path", std::string(path)}});
+    return http::Problem(std::move(none).With("routes", "[\"GET /v1\"]"), language, request_id);
   }
   const ErrorEntry& entry = Entry(*code);
   bool zh = language == Language::kZh;

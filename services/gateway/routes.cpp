@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/gateway/routes.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <iterator>
 #include <set>
 
 #include "common/base/limits.h"
@@ -51,6 +55,31 @@ bool Fits(const Route& route, const std::vector<std::string>& segments, const st
     if (segment.parameter ? segments[i].empty() : segments[i] != segment.literal) return false;
   }
   return true;
+}
+
+constexpr size_t kNearRoutes = 12;
+// Of two names that begin alike so long one is likely meant for the other: "organisation", "organizations".
+constexpr size_t kAlikeCharacters = 5;
+
+// "Work-Order" and "work_orders" begin alike.
+bool Alike(std::string_view a, std::string_view b) {
+  auto plain = [](std::string_view name) {
+    std::string out;
+    for (unsigned char c : name) {
+      if (std::isalnum(c)) out += static_cast<char>(std::tolower(c));
+    }
+    return out;
+  };
+  std::string x = plain(a), y = plain(b);
+  size_t same = 0;
+  while (same < x.size() && same < y.size() && x[same] == y[same]) ++same;
+  return same >= kAlikeCharacters || (same > 2 && (same == x.size() || same == y.size()));
+}
+
+void Keep(std::vector<const Route*>* routes, const std::function<bool(const Route*)>& likely) {
+  std::vector<const Route*> kept;
+  std::ranges::copy_if(*routes, std::back_inserter(kept), likely);
+  if (!kept.empty()) *routes = std::move(kept);
 }
 
 }  // namespace
@@ -153,6 +182,26 @@ RoutingTable::Match RoutingTable::Find(std::string_view method, std::string_view
     match.parameters.emplace_back(parameter, value.value_or(""));
   }
   return match;
+}
+
+std::vector<std::string> RoutingTable::Near(std::string_view path) const {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  std::string verb;
+  std::vector<std::string> segments = Split(path, &verb);
+  if (segments[0] != "v1") segments.insert(segments.begin(), "v1");
+  std::vector<const Route*> found;
+  for (const auto& route : routes_) {
+    if (segments.size() > 1 && Alike(segments[1], route->segments[1].literal)) found.push_back(route.get());
+  }
+  Keep(&found, [&](const Route* route) { return route->segments[1].literal == segments[1]; });
+  Keep(&found, [&](const Route* route) { return route->segments.size() == segments.size(); });
+  Keep(&found, [&](const Route* route) { return route->verb.empty() == verb.empty(); });
+  std::vector<std::string> near;
+  for (const Route* route : found) {
+    if (near.size() < kNearRoutes) near.push_back(route->rule.method + " " + route->rule.path);
+  }
+  if (near.empty()) near.emplace_back("GET /v1");
+  return near;
 }
 
 size_t RoutingTable::BodyLimit(std::string_view method, std::string_view path) const {

@@ -54,6 +54,8 @@ class RoutingTable {
   };
   // `path` is percent-encoded; HEAD is GET; "%3A" before a verb is ":".
   Match Find(std::string_view method, std::string_view path) const;
+  // Of a path that is no route: the routes that were likely meant, "POST /v1/bookings/{id}:cancel"; never empty.
+  std::vector<std::string> Near(std::string_view path) const;
   // The greatest body in bytes of a request; for paths that are no route the common limit.
   size_t BodyLimit(std::string_view method, std::string_view path) const;
   const std::vector<std::unique_ptr<Route>>& routes() const { return routes_; }

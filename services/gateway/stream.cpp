@@ -66,6 +66,9 @@ Result<WaitFeedRequest> ReadStreamRequest(const http::Request& request) {
   WaitFeedRequest wait;
   MILLRACE_CHECK(ReadQuery(request.query, &wait, {"wait_ms", "limit"}));
   if (request.fields.Has("Last-Event-ID")) {
+    if (!ParseId("evt", request.fields.Get("Last-Event-ID"))) {
+      return Fail(ErrorCode::kInvalidId, {{"field", "Last-Event-ID"}, {"expected", "evt_01J9ZK3V6M2E8QW4T7Y1N5R0AB"}});
+    }
     wait.clear_after_seq();
     wait.set_after_id(std::string(request.fields.Get("Last-Event-ID")));
   }

@@ -33,6 +33,11 @@ Result<void> ReadBody(const Route& route, const http::Request& request, Message*
   }
   std::string_view content_type = request.fields.Get("Content-Type");
   if (route.raw_body) {
+    // What clients send that wrap a file in a form, or that were not told its type: no file's bytes as they are.
+    std::string type = MediaType(content_type);
+    if (type == "multipart/form-data" || type == "application/x-www-form-urlencoded")
+      return refuse("the file itself, with its own type");
+    if (request.body.empty()) return Fail(Error::At(StripOf(route), ErrorCode::kRequired));
     auto* raw =
         static_cast<google::api::HttpBody*>(message->GetReflection()->MutableMessage(message, route.body_field));
     raw->set_content_type(content_type.empty() ? "application/octet-stream" : std::string(content_type));
@@ -98,6 +103,18 @@ std::string StringField(const Message& message, const char* name) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
   if (!field || field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return "";
   return message.GetReflection()->GetString(message, field);
+}
+
+// What names the thing that was made: its id or hash, or that of the first thing in an answer that holds several.
+std::string NewId(const Message& message) {
+  for (const char* name : {"id", "sha256"}) {
+    std::string id = StringField(message, name);
+    if (!id.empty()) return id;
+  }
+  const FieldDescriptor* first =
+      message.GetDescriptor()->field_count() > 0 ? message.GetDescriptor()->field(0) : nullptr;
+  if (!first || first->is_repeated() || !first->message_type() || !IsSet(message, first)) return "";
+  return StringField(message.GetReflection()->GetMessage(message, first), "id");
 }
 
 }  // namespace
@@ -191,7 +208,7 @@ http::Response WriteResponse(const Route& route, const http::Request& request, c
     return response;
   }
   response.fields.Set("Content-Type", "application/json");
-  std::string id = StringField(message, "id");
+  std::string id = NewId(message);
   if (response.status == 201 && !id.empty())
     response.fields.Set("Location", request.path + "/" + http::PercentEncode(id));
   response.body = http::WriteJson(message);
