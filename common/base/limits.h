@@ -25,6 +25,8 @@ inline constexpr int kReservationsPerBooking = 32;
 inline constexpr int kAlternatives = 5;
 inline constexpr int kMatchesMax = 50;
 inline constexpr std::chrono::seconds kCallDeadline{10};
+// Of a call that checks or takes over a file of up to 100,000 rows.
+inline constexpr std::chrono::seconds kImportDeadline{300};
 inline constexpr std::chrono::hours kIdempotencyKept{72};
 inline constexpr std::chrono::hours kEventsKept{14 * 24};
 

@@ -67,6 +67,9 @@ struct ServerOptions {
   // Greatest body of a request, by method and path: routes that take files allow more. The header is known, the body
   // not read yet.
   std::function<size_t(std::string_view method, std::string_view path)> body_limit;
+  // Asked with the header alone (Request::body is empty) before a body is read whose limit is above
+  // limits::kHttpBodyBytes: a response refuses the request, and the connection is closed with the body unread.
+  std::function<Task<std::optional<Response>>(Request head)> admit;
   std::chrono::seconds header_timeout{10};
   std::chrono::seconds body_timeout{30};
   std::chrono::seconds idle_timeout{75};

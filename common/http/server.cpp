@@ -239,6 +239,19 @@ struct ServerLife {
     co_return true;
   }
 
+  // The refusal of a request whose long body is not worth reading; nothing if it may be read.
+  static Task<std::optional<Response>> Admit(StatePtr state, Request head, Language language) {
+    std::string cause;
+    try {
+      std::optional<Response> refusal = co_await state->options.admit(std::move(head));
+      co_return refusal;
+    } catch (const std::exception& e) {
+      cause = e.what();
+    }
+    telemetry::Log(telemetry::Level::kError, "http.admit_failed", {{"cause", cause}});
+    co_return Problem(Error::Internal(cause), language, FormatId("req", Uuid::New()));
+  }
+
   static Task<Response> Handle(StatePtr state, Request request, Language language) {
     std::string cause;
     try {
@@ -276,6 +289,17 @@ struct ServerLife {
     co_return written&& manner.keep && !state->draining;
   }
 
+  static Request RequestOf(const Head& head, const std::string& peer) {
+    Request request;
+    request.method = head.method;
+    request.target = head.target;
+    size_t mark = head.target.find('?');
+    request.path = head.target.substr(0, mark);
+    if (mark != head.target.npos) request.query = head.target.substr(mark + 1);
+    request.peer = peer;
+    return request;
+  }
+
   // One request and its answer; false when the connection is over.
   static Task<bool> Exchange(StatePtr state, ConnectionPtr connection) {
     Language language = Language::kZh;
@@ -297,12 +321,7 @@ struct ServerLife {
     Request request;
     size_t limit = 0;
     if (framing) {
-      request.method = head->method;
-      request.target = head->target;
-      size_t mark = head->target.find('?');
-      request.path = head->target.substr(0, mark);
-      if (mark != head->target.npos) request.query = head->target.substr(mark + 1);
-      request.peer = connection->peer;
+      request = RequestOf(*head, connection->peer);
       limit = state->BodyLimit(request);
       if (framing->length > limit) framing = Fail(ErrorCode::kPayloadTooLarge, {{"max", std::to_string(limit)}});
     }
@@ -312,6 +331,21 @@ struct ServerLife {
     }
     // From here on the header is this snapshot; nothing of the body's framing gets into it.
     request.fields = std::move(head->fields);
+    Manner manner;
+    manner.http11 = head->http11;
+    manner.head_only = request.method == "HEAD";
+    manner.keep = head->keep_alive;
+    const bool has_body = framing->chunked || framing->length > 0;
+    if (has_body && limit > limits::kHttpBodyBytes && state->options.admit) {
+      connection->deadline = Clock::time_point::max();
+      std::optional<Response> refusal = co_await Admit(state, request, language);
+      manner.keep = manner.keep && !refusal;
+      if (refusal) {
+        Response response = *std::move(refusal);
+        co_await Answer(state, connection, std::move(response), manner);
+        co_return false;
+      }
+    }
     if (framing->expects_continue && connection->buffer.empty()) {
       std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
       bool written = co_await WriteAll(connection, std::move(go_on), std::string(), state->options.write_timeout);
@@ -323,10 +357,6 @@ struct ServerLife {
       co_return false;
     }
     if (!*whole) co_return false;
-    Manner manner;
-    manner.http11 = head->http11;
-    manner.head_only = request.method == "HEAD";
-    manner.keep = head->keep_alive;
     Response response = co_await Handle(state, std::move(request), language);
     bool again = co_await Answer(state, connection, std::move(response), manner);
     co_return again;

@@ -79,6 +79,7 @@ class ServerTest : public testing::Test {
     options_.body_timeout = seconds(1);
     options_.idle_timeout = seconds(2);
     options_.body_limit = [](std::string_view, std::string_view path) { return path == "/large" ? 3'000'000u : 1000u; };
+    options_.admit = [this](Request head) { return Admit(std::move(head)); };
   }
   void SetUp() override {
     server_ = std::make_unique<Server>(context_.get_executor(), options_,
@@ -119,6 +120,14 @@ class ServerTest : public testing::Test {
       response.stream = [this](std::shared_ptr<BodyWriter> writer) { return Stream(std::move(writer)); };
     co_return response;
   }
+  Task<std::optional<Response>> Admit(Request head) {
+    ++asked_;
+    if (!head.fields.Has("X-Stranger")) co_return std::nullopt;
+    Response refusal;
+    refusal.status = 401;
+    refusal.body = "who are you" + head.body;
+    co_return refusal;
+  }
   Task<void> Stream(std::shared_ptr<BodyWriter> writer) {
     bool more = true;
     for (int i = 0; more && i < 1000; ++i) {
@@ -142,7 +151,7 @@ class ServerTest : public testing::Test {
   std::unique_ptr<Server> server_;
   std::thread thread_;
   int port_ = 0;
-  std::atomic<int> handled_ = 0, streams_ended_ = 0;
+  std::atomic<int> handled_ = 0, asked_ = 0, streams_ended_ = 0;
   bool closed_ = false;
 };
 
@@ -293,6 +302,29 @@ TEST_F(ServerTest, AnswersHeadContinueAndFailures) {
   EXPECT_EQ(socket.Receive("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   socket.Send("ok");
   EXPECT_NE(socket.Receive("|ok|").find("HTTP/1.1 200 OK"), std::string::npos);
+}
+
+TEST_F(ServerTest, AsksBeforeItReadsALongBody) {
+  // Refused with the header alone: no "100 Continue", nothing of the body awaited, what follows is not parsed.
+  std::string head = "POST /large HTTP/1.1\r\nHost: a\r\nX-Stranger: 1\r\n";
+  std::string refused = Talk(head + "Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 401 ")) << refused;
+  EXPECT_NE(refused.find("Connection: close"), std::string::npos);
+  EXPECT_TRUE(refused.ends_with("who are you"));
+  EXPECT_TRUE(closed_);
+  refused = Talk(head + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(Count(refused, "HTTP/1.1"), 1u);
+  EXPECT_EQ(handled_, 0);
+  EXPECT_EQ(asked_, 2);
+  // Let in, or not long enough to ask.
+  EXPECT_NE(Talk("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc").find("200 OK"),
+            std::string::npos);
+  EXPECT_EQ(asked_, 3);
+  EXPECT_NE(Talk("POST /a HTTP/1.1\r\nHost: a\r\nX-Stranger: 1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc")
+                .find("|abc|"),
+            std::string::npos);
+  Talk("POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(asked_, 3);
 }
 
 TEST_F(ServerTest, DrainsRequestsInFlightAndEndsStreams) {

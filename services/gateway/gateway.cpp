@@ -30,6 +30,7 @@ struct Exchange {
   CallContext context;
   std::string route;  // the template, for the log
   std::string strip;  // pointer prefix that the client does not know
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 };
 
 Error NoSuchRoute(const http::Request& request, const RoutingTable& table) {
@@ -61,15 +62,16 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   std::unique_ptr<http::Server> server;
   bool ready = false;
 
-  static CallContext NewContext(const http::Request& request) {
-    CallContext context;
+  static Exchange Begin(const http::Request& request) {
+    Exchange exchange;
+    CallContext& context = exchange.context;
     context.request_id = FormatId("req", Uuid::New());
     std::string_view given = request.fields.Get("traceparent");
     context.traceparent =
         telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given) : telemetry::NewTraceparent();
     context.language = http::PreferredLanguage(request.fields.Get("Accept-Language"));
     context.deadline = WallNow() + limits::kCallDeadline;
-    return context;
+    return exchange;
   }
 
   // A credential is asked for unless the route is public; one that is given must be good in any case.
@@ -84,6 +86,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
                                          Exchange* exchange) {
     const Route& route = *match.route;
     CallContext& context = exchange->context;
+    context.deadline = WallNow() + route.deadline;
     std::string authorization(request.fields.Get("Authorization"));
     Result<void> known = co_await Identify(std::move(authorization), route.rules->public_(), &context);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
@@ -178,16 +181,31 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     co_return response;
   }
 
+  // Long bodies are for known callers only. The caller is looked at again when the body is there.
+  Task<std::optional<http::Response>> Admit(http::Request head) {
+    RoutingTable::Match match = table.Find(head.method, head.path);
+    if (!match.route || match.route->rules->public_()) co_return std::nullopt;
+    Exchange exchange = Begin(head);
+    exchange.route = match.route->rule.path;
+    std::string authorization(head.fields.Get("Authorization"));
+    Result<void> known = co_await Identify(std::move(authorization), false, &exchange.context);
+    if (known) co_return std::nullopt;
+    co_return Finish(head, exchange, std::unexpected<Error>(std::move(known).error()));
+  }
+
   Task<http::Response> Handle(http::Request request) {
-    auto begin = std::chrono::steady_clock::now();
-    Exchange exchange;
-    exchange.context = NewContext(request);
+    Exchange exchange = Begin(request);
     Result<http::Response> result = Fail(ErrorCode::kInternal);
     try {
       result = co_await Dispatch(request, &exchange);
     } catch (const std::exception& failure) {
       result = Fail(Error::Internal(failure.what()));
     }
+    co_return Finish(request, exchange, std::move(result));
+  }
+
+  // The answer as it goes out, and its line in the log.
+  static http::Response Finish(const http::Request& request, const Exchange& exchange, Result<http::Response> result) {
     const CallContext& context = exchange.context;
     http::Response response;
     std::string cause;
@@ -200,7 +218,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     }
     response.fields.Set("Request-Id", context.request_id);
     response.fields.Set("traceparent", context.traceparent);
-    auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    auto took =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - exchange.begin);
     std::string organization = context.organization.IsNil() ? "" : FormatId("org", context.organization);
     auto level = response.status >= 500 ? telemetry::Level::kWarning : telemetry::Level::kInfo;
     telemetry::Log(level, "http.request",
@@ -213,7 +232,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
                     {"organization", organization},
                     {"key", context.actor},
                     {"cause", cause}});
-    co_return response;
+    return response;
   }
 
   size_t BodyLimit(std::string_view method, std::string_view path) const {
@@ -237,6 +256,12 @@ Task<Result<int>> Gateway::Start() {
   // The server lives in the state, so its hooks must not own the state.
   options.body_limit = [state = state_.get()](std::string_view method, std::string_view path) {
     return state->BodyLimit(method, path);
+  };
+  options.admit = [weak = std::weak_ptr<State>(state_)](http::Request head) -> Task<std::optional<http::Response>> {
+    std::shared_ptr<State> state = weak.lock();
+    if (!state) co_return Text("text/plain", "not ready\n", 503);
+    std::optional<http::Response> refusal = co_await state->Admit(std::move(head));
+    co_return refusal;
   };
   http::Handler handler = [weak = std::weak_ptr<State>(state_)](http::Request request) -> Task<http::Response> {
     std::shared_ptr<State> state = weak.lock();

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <thread>
 
+#include "common/base/limits.h"
 #include "common/http/http.h"
 #include "common/http/json_parse.h"
 #include "google/api/httpbody.pb.h"
@@ -400,6 +401,21 @@ TEST_F(GatewayTest, RefusesFormsAndEmptyFiles) {
   EXPECT_EQ(Refusal({"POST", "/v1/imports", "", {key, {"Content-Type", "text/csv"}}}), "400 REQUIRED #");
 }
 
+TEST_F(GatewayTest, LongBodiesAreForKnownCallersAndImportsHaveTime) {
+  std::string csv(2'000'000, 'a');
+  for (const char* target : {"/v1/imports", "/v1/attachments"}) {
+    Sent stranger{"POST", target, csv, {{"Content-Type", "text/csv"}, {"Idempotency-Key", "key-number-1"}}, false};
+    EXPECT_EQ(Refusal(stranger), "401 UNAUTHENTICATED");
+    EXPECT_EQ(Send(stranger).fields.Get("Connection"), "close");
+  }
+  EXPECT_EQ(authentications_, 0);
+  Send({"POST", "/v1/imports", csv, {{"Content-Type", "text/csv"}, {"Idempotency-Key", "key-number-1"}}});
+  EXPECT_EQ(authentications_, 1);
+  EXPECT_GT(seen_.deadline, WallNow() + limits::kCallDeadline);
+  Send({"GET", "/v1/me"});
+  EXPECT_LE(seen_.deadline, WallNow() + limits::kCallDeadline);
+}
+
 TEST_F(GatewayTest, SignedNoticesKeepTheirBytes) {
   std::string body = R"({ "notice_id":"n", "kind":"pay_in","transfer_id":"t" })";
   http::Response response = Send({"POST",
@@ -433,6 +449,27 @@ TEST_F(GatewayTest, StreamsTheFeed) {
   EXPECT_EQ(response->fields.Get("Content-Type"), "text/event-stream");
   EXPECT_TRUE(seen.starts_with("retry: 3000\n\nid: evt_1\nevent: booking.confirmed\ndata: {\"id\":\"evt_1\"")) << seen;
   EXPECT_NE(seen.find("\n\nid: evt_2\n"), std::string::npos);
+}
+
+TEST_F(GatewayTest, AStreamSaysWhereItStandsBeforeItsFirstEvent) {
+  auto open = [this](std::string last, const std::string& enough) {
+    http::Request request{.method = "GET", .target = "/v1/stream?after_seq=1"};
+    request.fields.Set("Authorization", "Bearer sk_test_good");
+    request.fields.Set("Last-Event-ID", std::move(last));
+    std::string seen;
+    auto response =
+        http::FetchBlocking("http://127.0.0.1:" + std::to_string(port_), request, 10s, [&](std::string_view piece) {
+          seen += piece;
+          return seen.find(enough) == seen.npos;
+        });
+    EXPECT_TRUE(response && response->status == 200);
+    return seen;
+  };
+  // This feed has three events.
+  EXPECT_TRUE(open("41", "\n\n").starts_with("retry: 3000\nid: 42\n\n"));
+  EXPECT_TRUE(open("2", "evt_3").starts_with("retry: 3000\n\nid: evt_3\n"));
+  EXPECT_TRUE(open("", "evt_2").starts_with("retry: 3000\n\nid: evt_2\n"));
+  EXPECT_EQ(Refusal({"GET", "/v1/stream", "", {{"Last-Event-ID", "99999999999999999999"}}}), "400 INVALID_ID");
 }
 
 TEST_F(GatewayTest, SaysWhatItIs) {

@@ -148,6 +148,9 @@ void RoutingTable::Add(const MethodDescriptor* method) {
     route->segments.push_back(std::move(segment));
   }
   if (route->segments.size() < 2 || route->segments[1].parameter) Die(method, "a path begins with /v1/name");
+  bool import = route->segments[1].literal == "imports";
+  if (route->raw_body) route->body_limit = import ? limits::kImportBodyBytes : limits::kAttachmentBytes;
+  if (import) route->deadline = limits::kImportDeadline;
   for (const auto& other : routes_) {
     if (other->rule.method == route->rule.method && other->rule.path == route->rule.path)
       Die(method, "taken by " + other->method->full_name());
@@ -206,8 +209,7 @@ std::vector<std::string> RoutingTable::Near(std::string_view path) const {
 
 size_t RoutingTable::BodyLimit(std::string_view method, std::string_view path) const {
   Match match = Find(method, path);
-  if (!match.route || !match.route->raw_body) return limits::kHttpBodyBytes;
-  return match.route->segments[1].literal == "imports" ? limits::kImportBodyBytes : limits::kAttachmentBytes;
+  return match.route ? match.route->body_limit : limits::kHttpBodyBytes;
 }
 
 }  // namespace millrace::gateway

@@ -5,6 +5,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "millrace/type/options.pb.h"
 
 namespace millrace::gateway {
@@ -33,6 +35,8 @@ struct Route {
   // The field that the body is; nullptr with body "*" or none.
   const google::protobuf::FieldDescriptor* body_field = nullptr;
   bool raw_body = false;  // that field is a google.api.HttpBody
+  size_t body_limit = limits::kHttpBodyBytes;
+  std::chrono::seconds deadline = limits::kCallDeadline;  // of the call
   struct Segment {
     std::string literal;
     const google::protobuf::FieldDescriptor* parameter = nullptr;

@@ -28,9 +28,12 @@ Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request) {
   co_return answer;
 }
 
+// The id of a frame that is no event's: a seq in digits, from where a client that comes back goes on.
+std::string PlaceOf(const WaitFeedResponse& answer) { return "id: " + std::to_string(answer.next_after_seq()) + "\n"; }
+
 std::string Lines(const WaitFeedResponse& answer) {
   std::string out;
-  if (answer.reset()) out += "event: reset\ndata: {}\n\n";
+  if (answer.reset()) out += PlaceOf(answer) + "event: reset\ndata: {}\n\n";
   for (const FeedEvent& event : answer.events()) {
     out += "id: " + event.id() + "\nevent: " + event.type() + "\ndata: " + http::WriteJson(event) + "\n\n";
   }
@@ -38,7 +41,8 @@ std::string Lines(const WaitFeedResponse& answer) {
 }
 
 Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::shared_ptr<http::BodyWriter> writer) {
-  std::string text = "retry: 3000\n\n" + Lines(first);
+  // Where it starts is said at once, lest a client that is cut off before its first event miss some.
+  std::string text = "retry: 3000\n" + (first.events().empty() ? PlaceOf(first) : std::string()) + "\n" + Lines(first);
   auto last = Clock::now();
   request.set_wait_ms(kWaitMs);
   request.clear_after_id();
@@ -65,12 +69,17 @@ Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::
 Result<WaitFeedRequest> ReadStreamRequest(const http::Request& request) {
   WaitFeedRequest wait;
   MILLRACE_CHECK(ReadQuery(request.query, &wait, {"wait_ms", "limit"}));
-  if (request.fields.Has("Last-Event-ID")) {
-    if (!ParseId("evt", request.fields.Get("Last-Event-ID"))) {
-      return Fail(ErrorCode::kInvalidId, {{"field", "Last-Event-ID"}, {"expected", "evt_01J9ZK3V6M2E8QW4T7Y1N5R0AB"}});
-    }
-    wait.clear_after_seq();
-    wait.set_after_id(std::string(request.fields.Get("Last-Event-ID")));
+  std::string last(request.fields.Get("Last-Event-ID"));
+  if (last.empty()) return wait;
+  wait.clear_after_seq();
+  wait.clear_after_id();
+  constexpr size_t kSeqDigits = 18;
+  if (last.size() <= kSeqDigits && last.find_first_not_of("0123456789") == last.npos) {
+    wait.set_after_seq(std::stoll(last));
+  } else if (ParseId("evt", last)) {
+    wait.set_after_id(std::move(last));
+  } else {
+    return Fail(ErrorCode::kInvalidId, {{"field", "Last-Event-ID"}, {"expected", "evt_01J9ZK3V6M2E8QW4T7Y1N5R0AB"}});
   }
   return wait;
 }

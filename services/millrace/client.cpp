@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/client.h"
 
+#include "common/base/limits.h"
 #include "common/crypto/crypto.h"
 #include "common/http/http.h"
 
@@ -21,7 +22,10 @@ Answer ApiClient::Send(std::string_view method, std::string_view path, std::stri
     request.body = std::move(body);
   }
   Answer answer;
-  Result<http::Response> response = http::FetchBlocking(url_, request, std::chrono::seconds(60));
+  // Longer than the server lets the call run.
+  std::chrono::seconds timeout =
+      path.starts_with("/v1/imports") ? limits::kImportDeadline * 2 : std::chrono::seconds(60);
+  Result<http::Response> response = http::FetchBlocking(url_, request, timeout);
   if (!response) {
     answer.text = "no answer from " + url_ + " (" + response.error().cause + "); is `millrace dev` running?";
     return answer;
