@@ -138,7 +138,9 @@ std::vector<std::string> SearchTerms(std::string_view folded) {
   return terms;
 }
 
-Result<std::string> DecodeFile(std::string_view bytes) {
+namespace {
+
+Result<std::string> Decode(std::string_view bytes) {
   if (bytes.starts_with("\xEF\xBB\xBF")) {
     bytes.remove_prefix(3);
     if (!IsUtf8(bytes)) return Fail(ErrorCode::kImportEncoding);
@@ -149,6 +151,15 @@ Result<std::string> DecodeFile(std::string_view bytes) {
   if (bytes.starts_with("\x84\x31\x95\x33")) return Convert(bytes.substr(4), "GB18030");
   if (IsUtf8(bytes)) return std::string(bytes);
   return Convert(bytes, "GB18030");
+}
+
+}  // namespace
+
+Result<std::string> DecodeFile(std::string_view bytes) {
+  Result<std::string> text = Decode(bytes);
+  // Two bytes a character without their mark, or no text at all.
+  if (text && text->find('\0') != text->npos) return Fail(ErrorCode::kImportEncoding);
+  return text;
 }
 
 }  // namespace millrace

@@ -58,7 +58,8 @@ TEST(Text, KeepsCharactersThatABufferCuts) {
 TEST(Text, RefusesWhatIsNoneOfThem) {
   for (std::string_view wrong :
        {std::string_view("\xEF\xBB\xBF\xC3\xFB"), std::string_view("\xC3\xFB\xFF"), std::string_view("\xC3"),
-        std::string_view("\x80\x81"), std::string_view("\xFF\xFEx", 3)}) {
+        std::string_view("\x80\x81"), std::string_view("\xFF\xFEx", 3), std::string_view("a,b\n\0", 5),
+        std::string_view("\0\x0D\x54", 3)}) {
     auto decoded = DecodeFile(wrong);
     ASSERT_FALSE(decoded) << *decoded;
     EXPECT_EQ(decoded.error().code, ErrorCode::kImportEncoding);

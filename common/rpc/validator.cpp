@@ -260,6 +260,8 @@ class Validator {
   void CheckText(const std::string& text, const Field& field, bool bounded, const std::string& pointer) {
     const type::FieldRules& rules = field.rules;
     if (!IsUtf8(text)) return Report(pointer, ErrorCode::kInvalidFormat, {{"expected", "UTF-8"}});
+    // PostgreSQL keeps no such character; cut off there, two names would be one.
+    if (text.find('\0') != text.npos) return Report(pointer, ErrorCode::kInvalidFormat, {{"expected", "no U+0000"}});
     auto length = static_cast<int64_t>(CharacterCount(text));
     int64_t max = bounded && rules.max_length() > 0 ? rules.max_length() : kDefaultMaxLength;
     if (length > max) return Report(pointer, ErrorCode::kTooLong, {{"max", std::to_string(max)}});

@@ -92,6 +92,8 @@ TEST(Validator, BadUtf8IsRefused) {
   CreateOrganizationRequest request = GoodOrganization();
   request.mutable_organization()->set_display_name("\xff");
   EXPECT_EQ(Faults(request)[0], "#/organization/display_name INVALID_FORMAT");
+  request.mutable_organization()->set_display_name(std::string("a\0b", 3));
+  EXPECT_EQ(Faults(request)[0], "#/organization/display_name INVALID_FORMAT");
 }
 
 TEST(Validator, GoodRequestsPass) { EXPECT_EQ(Faults(GoodBooking()), Lines{}); }
