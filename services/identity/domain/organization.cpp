@@ -10,12 +10,12 @@ namespace {
 using Row = Transition<State, Verb>;
 
 constexpr Row kRows[] = {
-    {State::kPending, Verb::kVerify, State::kVerified, kOperator, "", "keys may write"},
+    {State::kPending, Verb::kVerify, State::kVerified, kOperator, "", "may publish and book"},
     {State::kPending, Verb::kReject, State::kRejected, kOperator, "with a reason", ""},
     {State::kPending, Verb::kExpire, State::kRejected, kSystem, "nobody decided in 90 days", ""},
     {State::kVerified, Verb::kSuspend, State::kSuspended, kOperator, "with a reason",
-     "keys read only; listings are withdrawn"},
-    {State::kSuspended, Verb::kReinstate, State::kVerified, kOperator, "", "keys may write"},
+     "neither publishes nor books; listings are withdrawn"},
+    {State::kSuspended, Verb::kReinstate, State::kVerified, kOperator, "", "may publish and book"},
 };
 constexpr Wait<State, Verb> kWaits[] = {{State::kPending, Verb::kExpire, "90 days after the registration"}};
 
