@@ -286,7 +286,7 @@ struct Wakeups::State : std::enable_shared_from_this<Wakeups::State> {
   void Start() {
     Address address = ParseUrl(url);
     if (!address.valid()) {
-      telemetry::Log(telemetry::Level::kError, "redis.bad_url", {{"url", url}});
+      telemetry::Log(telemetry::Level::kError, "redis.bad_url", {{"setting", "redis_url"}});  // it may hold a password
       return;
     }
     // hiredis writes to a socket that the server may have closed.
