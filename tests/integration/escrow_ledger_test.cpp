@@ -93,6 +93,42 @@ TEST_F(EscrowLedger, HoldsAndVoidsOfTwoProcessesRaceWithoutALoss) {
   EXPECT_TRUE(verified.passed()) << verified.DebugString();
 }
 
+TEST_F(EscrowLedger, CapturesOfTwoProcessesMeetInTheFeeAccountWithoutADeadlock) {
+  size_t second = StartModule();
+  constexpr int kPairs = 12;
+  std::vector<v1::CaptureRequest> captures;
+  for (int i = 0; i < kPairs; ++i) {
+    // Buyer and provider of its own for each: they share the fee's and the custodian's account alone.
+    buyer_ = Uuid::New();
+    provider_ = Uuid::New();
+    Fund(1000);
+    Uuid booking = Uuid::New();
+    ASSERT_EQ(Hold(booking, 1000)->state(), v1::Escrow::HELD);
+    v1::CaptureRequest request;
+    request.set_booking_id(FormatId("bkg", booking));
+    request.mutable_amount()->set_amount(1000);
+    request.mutable_amount()->set_currency("CNY");
+    request.set_reason("acceptance");
+    captures.push_back(std::move(request));
+  }
+  int done = 0;
+  auto one = [](EscrowLedger* test, v1::CaptureRequest request, size_t module, int* count) -> Task<void> {
+    Result<v1::Escrow> captured =
+        co_await test->Send<v1::Escrow>("Capture", test->AsService(), std::move(request), module);
+    EXPECT_TRUE(captured) << captured.error().cause;
+    ++*count;
+  };
+  for (int i = 0; i < kPairs; ++i) {
+    Spawn(context_.get_executor(), one(this, captures[static_cast<size_t>(i)], i % 2 == 0 ? 1 : second, &done), "test");
+  }
+  ASSERT_TRUE(Until([&] { return done == kPairs; }));
+  // A backend tells its deadlocks when it has been idle for a second.
+  Wait(Rest(std::chrono::milliseconds(1500)));
+  EXPECT_EQ(Number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+  EXPECT_EQ(Number("SELECT balance FROM account WHERE kind = 'fee'"), kPairs * 30);
+  EXPECT_TRUE(Verify().passed());
+}
+
 TEST_F(EscrowLedger, NothingIsRewritten) {
   Fund(100);
   for (const char* sql :

@@ -34,15 +34,14 @@ constexpr Statement kLockAccounts = {"escrow_lock_accounts",
                                      "SELECT a.kind, a.owner, a.currency, a.balance FROM account a "
                                      "JOIN unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) "
                                      "ON a.kind = k.kind AND a.owner = k.owner::uuid AND a.currency = k.currency "
-                                     "ORDER BY a.kind, a.owner, a.currency FOR UPDATE OF a"};
-constexpr Statement kOpenAccounts = {"escrow_open_accounts",
-                                     "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
-                                     "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER "
-                                     "BY 1, 2, 3 ON CONFLICT DO NOTHING"};
+                                     "ORDER BY a.kind, a.owner, a.currency FOR NO KEY UPDATE OF a"};
+// Those that are named and those that wait for a payer's money, each by its index.
 constexpr Statement kLockEscrows = {
-    "escrow_lock_escrows", "SELECT " MILLRACE_ESCROW_COLUMNS
-                           " FROM escrow WHERE id = ANY ($1::uuid[]) OR (state = 'AWAITING' AND (buyer, currency) IN "
-                           "(SELECT o::uuid, c FROM unnest($2::text[], $3::text[]) p (o, c))) ORDER BY id FOR UPDATE"};
+    "escrow_lock_escrows",
+    "SELECT " MILLRACE_ESCROW_COLUMNS
+    " FROM escrow WHERE id = ANY (ARRAY(SELECT unnest($1::uuid[]) UNION ALL "
+    "SELECT w.id FROM unnest($2::text[], $3::text[]) p (o, c) "
+    "JOIN escrow w ON w.state = 'AWAITING' AND w.buyer = p.o::uuid AND w.currency = p.c)) ORDER BY id FOR UPDATE"};
 constexpr Statement kHeld = {
     "escrow_load_held",
     "SELECT owner, currency, balance FROM account WHERE kind = 'held' AND owner = ANY ($1::uuid[])"};
@@ -126,6 +125,10 @@ void LockEscrows(Transaction& tx, EscrowSet& set) {
   std::vector<Uuid> with_money, instructed;
   for (Row row : tx.Execute(kLockEscrows, Params().Ids(List(set.escrow_ids)).Texts(owners).Texts(currencies))) {
     domain::Escrow escrow = ReadEscrow(row);
+    // It was made after its terms were looked for: its buyer's account is not locked, nor what else waits for that.
+    if (!escrow.IsTombstone() && !set.payers.contains({escrow.buyer, escrow.currency})) {
+      throw postgres::SqlError("an escrow was made meanwhile", "40001");
+    }
     if (escrow.state == domain::State::kHeld) with_money.push_back(escrow.id);
     if (escrow.payout_attempt > 0) instructed.push_back(escrow.id);
     set.loaded_escrows.insert(escrow.id);
@@ -138,16 +141,9 @@ void LockEscrows(Transaction& tx, EscrowSet& set) {
   }
   if (instructed.empty()) return;
   for (Row row : tx.Execute(kPayOuts, Params().Ids(instructed))) {
-    domain::PayOut& pay_out = set.book.pay_outs[row.Id(0)];
-    pay_out.id = row.Id(0);
-    pay_out.escrow = row.Id(1);
-    pay_out.attempt = static_cast<int>(row.Int(2));
-    pay_out.amount = row.Int(3);
-    pay_out.currency = row.Text(4);
-    pay_out.beneficiary_name = row.Text(5);
-    pay_out.state = domain::PayOutStateByName(row.Text(6)).value_or(domain::PayOutState::kUnknown);
-    pay_out.reason = row.Text(7);
+    domain::PayOut pay_out = ReadPayOut(row, 0);
     pay_out.send_time = row.At(8);
+    set.book.pay_outs[pay_out.id] = std::move(pay_out);
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/escrow/store/escrow_set.h"
+#include "services/escrow/store/rows.h"
 
 namespace millrace::escrow {
 
@@ -25,17 +26,14 @@ constexpr Statement kOrganization = {
     "ON CONFLICT (organization) DO UPDATE SET name = excluded.name, suspended = excluded.suspended, "
     "organization_version = excluded.organization_version WHERE party.organization_version <= "
     "excluded.organization_version"};
-constexpr Statement kOpenAccounts = {"escrow_open_more_accounts",
-                                     "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
-                                     "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER "
-                                     "BY 1, 2, 3 ON CONFLICT DO NOTHING"};
-// The fee's and the custodian's rows are locked here only, at the end of the batch and once.
+// The fee's and the custodian's rows are locked here only, at the end of the batch and once. The entries' foreign keys
+// hold a key share on them already, as another process's do: a lock on the key itself would be a deadlock of the two.
 constexpr Statement kMoveBalances = {
     "escrow_move_balances",
     "WITH moved AS (SELECT a.kind, a.owner, a.currency, k.amount FROM account a "
     "JOIN unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) k (kind, owner, currency, amount) "
     "ON a.kind = k.kind AND a.owner = k.owner::uuid AND a.currency = k.currency "
-    "ORDER BY a.kind, a.owner, a.currency FOR UPDATE OF a) "
+    "ORDER BY a.kind, a.owner, a.currency FOR NO KEY UPDATE OF a) "
     "UPDATE account a SET balance = a.balance + m.amount FROM moved m "
     "WHERE a.kind = m.kind AND a.owner = m.owner AND a.currency = m.currency"};
 constexpr Statement kTransfers = {

@@ -62,6 +62,19 @@ Escrow ReadEscrow(const Row& row) {
   return e;
 }
 
+domain::PayOut ReadPayOut(const Row& row, int first) {
+  domain::PayOut pay_out;
+  pay_out.id = row.Id(first);
+  pay_out.escrow = row.Id(first + 1);
+  pay_out.attempt = static_cast<int>(row.Int(first + 2));
+  pay_out.amount = row.Int(first + 3);
+  pay_out.currency = row.Text(first + 4);
+  pay_out.beneficiary_name = row.Text(first + 5);
+  pay_out.state = domain::PayOutStateByName(row.Text(first + 6)).value_or(domain::PayOutState::kUnknown);
+  pay_out.reason = row.Text(first + 7);
+  return pay_out;
+}
+
 Task<Result<std::vector<EscrowView>>> ReadEscrows(Database& reader, Asking asking, EscrowFilter filter) {
   Params params;
   params.Id(asking.organization).Text(asking.roles).Id(filter.id).Id(filter.booking);
@@ -113,8 +126,12 @@ Task<Result<void>> KeepReference(Database& worker, Uuid organization, std::strin
 }
 
 Task<Result<std::vector<LedgerCheck>>> CheckLedger(Database& worker) {
-  Params params;
-  Result<Rows> rows = co_await worker.Query(kVerify, std::move(params));
+  // It reads every entry: longer than a command may take.
+  auto verify = [](postgres::Transaction& tx) {
+    tx.ExecuteText("SET LOCAL statement_timeout = '60s'");
+    return tx.Execute(kVerify);
+  };
+  Result<Rows> rows = co_await worker.Run(verify);
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   std::vector<LedgerCheck> checks;
   for (Row row : *rows) checks.push_back({row.Text(0), row.Int(1), row.Text(2)});
@@ -130,16 +147,7 @@ Task<Result<CustodianPosition>> ReadCustodianPosition(Database& worker, std::str
   for (Row row : *rows) {
     position.balance = row.Int(0);
     if (row.IsNull(1)) continue;
-    domain::PayOut open;
-    open.id = row.Id(1);
-    open.escrow = row.Id(2);
-    open.attempt = static_cast<int>(row.Int(3));
-    open.amount = row.Int(4);
-    open.currency = row.Text(5);
-    open.beneficiary_name = row.Text(6);
-    open.state = domain::PayOutStateByName(row.Text(7)).value_or(domain::PayOutState::kUnknown);
-    open.reason = row.Text(8);
-    position.open.push_back(std::move(open));
+    position.open.push_back(ReadPayOut(row, 1));
   }
   co_return std::move(position);
 }

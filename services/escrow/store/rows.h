@@ -17,6 +17,15 @@ namespace millrace::escrow {
   "runtime.micros(create_time), runtime.micros(update_time), version"
 inline constexpr int kEscrowColumns = 22;
 domain::Escrow ReadEscrow(const postgres::Row& row);
+// From column `first` on: id, escrow, attempt, amount, currency, beneficiary_name, state, reason.
+domain::PayOut ReadPayOut(const postgres::Row& row, int first);
+
+// Makes accounts that are not there yet: kinds, owners, currencies.
+inline constexpr postgres::Statement kOpenAccounts = {
+    "escrow_open_accounts",
+    "INSERT INTO account (kind, owner, currency) SELECT kind, owner::uuid, currency "
+    "FROM unnest($1::text[], $2::text[], $3::text[]) k (kind, owner, currency) ORDER BY 1, 2, 3 ON CONFLICT DO "
+    "NOTHING"};
 
 // Who asks, as row-level security sees it.
 struct Asking {
