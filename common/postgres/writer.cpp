@@ -20,6 +20,11 @@ CommandHeader CommandHeader::Of(const CallContext& context, std::string_view met
   return header;
 }
 
+bool KeptWithKey(const Error& error) {
+  int status = Entry(error.code).http_status;
+  return status == 402 || status == 404 || status == 409 || status == 422;
+}
+
 namespace detail {
 namespace {
 
@@ -116,12 +121,6 @@ Result<std::string> Unpack(std::string_view packed) {
     error.violations.push_back(std::move(violation));
   }
   return Fail(std::move(error));
-}
-
-bool Kept(const Result<std::string>& outcome) {
-  if (outcome) return true;
-  int status = Entry(outcome.error().code).http_status;
-  return status == 402 || status == 404 || status == 409 || status == 422;
 }
 
 Error Unavailable(std::string cause) {
@@ -289,7 +288,7 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
     for (Slot* slot : to_decide) {
       Result<std::string> decided = slot->decide(*set);
       traces.resize(set->events.size(), slot->header.traceparent);
-      if (!slot->header.key.empty() && Kept(decided)) {
+      if (!slot->header.key.empty() && (decided || KeptWithKey(decided.error()))) {
         kept_organizations.push_back(slot->header.organization.Hex());
         kept_methods.push_back(slot->header.method);
         kept_keys.push_back(slot->header.key);

@@ -77,6 +77,9 @@ struct CommandHeader {
   static CommandHeader Of(const CallContext& context, std::string_view method);
 };
 
+// Whether a refusal is kept with its key, so that a replay is refused alike: 402, 404, 409 and 422.
+bool KeptWithKey(const Error& error);
+
 // What a command came to.
 struct Outcome {
   std::string response;  // the serialized response message

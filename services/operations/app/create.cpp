@@ -59,7 +59,7 @@ Result<std::string> Operations::Wanted::Decide(Set& set) {
   auto bookable = set.bookables.find(listing);
   if (bookable == set.bookables.end() || bookable->second.value.version < wish.listing_version) {
     unknown_listing = true;
-    if (bookable == set.bookables.end()) return Fail(ErrorCode::kNotFound);
+    if (bookable == set.bookables.end()) return Fail(Error::At("#/booking/listing_id", ErrorCode::kNotFound));
   }
   const Bookable& offered = bookable->second.value;
   if (!set.around.contains(offered.resource)) {  // learned within this very batch: its capacity is not locked
@@ -188,9 +188,7 @@ Task<Result<v1::Booking>> Operations::CreateBooking(CallContext context, v1::Cre
   }
   if (context.validate_only || (!placed && wanted->key_reused)) co_return Reply<v1::Booking>(context, placed);
   if (!placed) {
-    int status = Entry(placed.error().code).http_status;
-    const bool kept = status == 402 || status == 404 || status == 409 || status == 422;
-    if (!kept || placed.error().code == ErrorCode::kIdempotencyInProgress)
+    if (!postgres::KeptWithKey(placed.error()) || placed.error().code == ErrorCode::kIdempotencyInProgress)
       co_return Reply<v1::Booking>(context, placed);
     Error refusal = std::move(placed).error();
     Result<v1::Booking> answer = co_await Answer(std::move(context), wanted, std::move(refusal));
