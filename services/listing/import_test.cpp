@@ -118,6 +118,11 @@ TEST_F(Imports, TheWholeSampleCatalogueIsPublishedInOneConfirmation) {
   EXPECT_EQ(Number("SELECT count(*) FROM event WHERE type = 'listing.published'"), static_cast<int64_t>(rows.size()));
   EXPECT_EQ(Number("SELECT count(*) FROM import_row"), 0);
   EXPECT_EQ(Number("SELECT count(*) FROM task"), 0);
+  v1::ListListingsRequest first;
+  first.set_external_id("EQ-0001");
+  auto listed = Call<v1::ListListingsResponse>("ListListings", Operator(), first);
+  ASSERT_EQ(listed->data_size(), 1);
+  EXPECT_EQ(listed->data(0).capability().envelope_x_mm(), 508);
 
   // A replay is the same answer; another confirmation is refused; the same file again changes nothing.
   CallContext again = Operator("confirm-sample");
@@ -215,6 +220,12 @@ TEST_F(Imports, HeadersAndEncodings) {
   EXPECT_EQ(CodeOf(Create(Provider(), "\xff\xff\xff\xff")), "IMPORT_ENCODING");
   EXPECT_EQ(CodeOf(Create(Provider(), "")), "IMPORT_HEADER");
   EXPECT_EQ(CodeOf(Create(Provider(), "external_id,name_en\nX,\"mill\n")), "IMPORT_ROW");
+  std::string many;
+  for (int i = 0; i < 51; ++i) many += "separating.turning;";
+  auto too_many = Create(Provider(), "external_id,name_en,processes\nX,mill," + many + "\n");
+  ASSERT_TRUE(too_many);
+  ASSERT_EQ(too_many->failures_size(), 1);
+  EXPECT_EQ(too_many->failures(0).column() + too_many->failures(0).code(), "processesTOO_LONG");
   auto unnamed = Create(Provider(), "external_id,name_en\nX,Dell box\nY\n\n");
   ASSERT_TRUE(unnamed);
   EXPECT_EQ(unnamed->summary().unmapped(), 1);
@@ -254,6 +265,99 @@ TEST_F(Imports, ASecondFileChangesOnlyWhatItSays) {
   EXPECT_EQ(kind->summary().invalid() + kind->summary().mapped(), 1);
   EXPECT_NE(FailedRows(Provider(), kind->id())->data().find("X,车床,TOOLING,2,kind,INVALID_FORMAT,"),
             std::string::npos);
+}
+
+TEST_F(Imports, TheEnvelopeComesFromTheAttributesUntilTheProviderStatesOne) {
+  auto take = [this](const std::string& csv) {
+    auto checked = Create(Provider(), csv);
+    ASSERT_TRUE(checked) << CodeOf(checked);
+    ASSERT_EQ(checked->summary().invalid(), 0) << checked->ShortDebugString();
+    ASSERT_TRUE(Confirm(Provider(), checked->id()));
+  };
+  auto listing = [this](const std::string& external_id) {
+    v1::ListListingsRequest wanted;
+    wanted.set_external_id(external_id);
+    auto list = Call<v1::ListListingsResponse>("ListListings", Provider(), wanted);
+    EXPECT_EQ(list->data_size(), 1) << external_id;
+    return list->data(0);
+  };
+  auto envelope = [&](const std::string& external_id) {
+    v1::Listing found = listing(external_id);
+    const v1::Capability& c = found.capability();
+    return std::to_string(c.envelope_x_mm()) + " " + std::to_string(c.envelope_y_mm()) + " " +
+           std::to_string(c.envelope_z_mm());
+  };
+  std::string head = "external_id,name_zh,processes,";
+  for (const char* field : {"travel", "build"}) {
+    for (const char* axis : {"x", "y", "z"}) head += std::string("attributes.") + field + "_" + axis + "_mm,";
+  }
+  head += "kind\n";
+  std::string first = head +
+                      "T,铣床,separating.milling,508,406,500,,,,\n"
+                      "B,打印机,primary_shaping.additive,9,9,9,250,250,300,\n"
+                      "L,车床,separating.turning,200,,400,,,,\n"
+                      "N,铣床,separating.milling,508,0,500,,,,\n"
+                      "H,铣床,separating.milling,508,406,2000000,,,,\n";
+  take(first);
+  EXPECT_EQ(envelope("T"), "508 406 500");
+  EXPECT_EQ(envelope("B"), "250 250 300");
+  for (const char* not_all : {"L", "N", "H"}) EXPECT_EQ(envelope(not_all), "0 0 0") << not_all;
+  auto again = Create(Provider(), first);
+  EXPECT_EQ(again->summary().unchanged(), 5) << again->ShortDebugString();
+  // It follows the attributes as long as nobody says otherwise.
+  take(head + "T,铣床,separating.milling,600,406,500,,,,\n");
+  EXPECT_EQ(envelope("T"), "600 406 500");
+  v1::Listing stated = listing("T");
+  v1::UpdateListingRequest update;
+  update.set_id(stated.id());
+  update.mutable_listing()->set_resource_id(stated.resource_id());
+  update.mutable_listing()->set_external_id("T");
+  *update.mutable_listing()->mutable_capability() = stated.capability();
+  update.mutable_listing()->mutable_capability()->set_envelope_z_mm(450);
+  CallContext any = Provider();
+  any.if_match = "*";
+  ASSERT_TRUE(Call<v1::Listing>("UpdateListing", any, update));
+  take(head + "T,铣床,separating.milling,700,406,500,,,,\n");
+  EXPECT_EQ(envelope("T"), "600 406 450");
+}
+
+TEST_F(Imports, PublishesOnlyWhatTheRowPrices) {
+  // The operator may take rows over for an organization that is not verified, but publish nothing of it: a draft that
+  // has its price already stays one.
+  Know("ORG-001", false);
+  std::string head = "organization,external_id,name_zh,processes,hourly_price_fen,vat_rate_bp,calendar\n";
+  std::string priced = head + "ORG-001,X,车床,separating.turning,5000,1300,day_shift\n";
+  auto draft = Create(Operator(), priced);
+  ASSERT_TRUE(draft);
+  ASSERT_TRUE(Confirm(Operator(), draft->id()));
+  EXPECT_EQ(Create(Operator(), priced, true)->failures(0).code(), "ORGANIZATION_NOT_VERIFIED");
+  auto unpriced = Create(Operator(), head + "ORG-001,X,数控车床,separating.turning,,,\n", true);
+  ASSERT_TRUE(unpriced);
+  ASSERT_TRUE(Confirm(Operator(), unpriced->id()));
+  EXPECT_EQ(Number("SELECT count(*) FROM listing WHERE state = 'DRAFT' AND version = 2"), 1);
+}
+
+TEST_F(Imports, OtherCommandsDoNotWaitForAFile) {
+  std::string csv = "external_id,name_zh,processes\n";
+  for (int i = 0; i < 1500; ++i) csv += "L-" + std::to_string(i) + ",车床,separating.turning\n";
+  auto checked = Create(Provider(), csv);
+  ASSERT_TRUE(checked) << CodeOf(checked);
+  v1::ConfirmImportRequest confirm;
+  confirm.set_id(checked->id());
+  bool confirmed = false, overtaken = false;
+  auto run = [](rpc::Channel& channel, CallContext context, v1::ConfirmImportRequest request,
+                bool* done) -> Task<void> {
+    Result<v1::Import> answer = co_await rpc::Call<v1::Import>(
+        channel, "millrace.listing.v1.ListingService.ConfirmImport", std::move(context), std::move(request));
+    *done = answer.has_value();
+  };
+  CallContext context = Provider();
+  context.deadline = WallNow() + std::chrono::seconds(60);
+  Spawn(context_.get_executor(), run(channel(), context, confirm, &confirmed), "confirm");
+  MakeResource(Mill("M-9"));
+  overtaken = !confirmed;
+  EXPECT_TRUE(overtaken);
+  EXPECT_TRUE(Until([&] { return confirmed; }));
 }
 
 // MILLRACE_ROWS sets how many; what a row costs is printed.

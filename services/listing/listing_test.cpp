@@ -34,6 +34,9 @@ TEST_F(ListingInstance, AListingLivesFromDraftToRetired) {
   EXPECT_EQ(seen->actions_size(), 0);
   EXPECT_EQ(CodeOf(Act("PauseListing", Stranger(), draft.id())), "NOT_FOUND");
   EXPECT_EQ(CodeOf(Act("ResumeListing", Provider(), draft.id())), "STATE_CONFLICT");
+  CallContext stale = Provider();
+  stale.if_match = "1";
+  EXPECT_EQ(CodeOf(Act("PauseListing", stale, draft.id())), "ETAG_MISMATCH");
   EXPECT_EQ(Act("PauseListing", Provider(), draft.id())->state(), v1::Listing::PAUSED);
   EXPECT_EQ(CodeOf(Get(Stranger(), draft.id())), "NOT_FOUND");
   EXPECT_EQ(Act("ResumeListing", Provider(), draft.id())->state(), v1::Listing::PUBLISHED);

@@ -88,6 +88,7 @@ class ListingInstance : public ::testing::Test {
     }
     return false;
   }
+  rpc::Channel& channel() { return *channels_.at("listing"); }
   template <class Response, class Request>
   Result<Response> Call(const std::string& method, CallContext context, Request request) {
     context.deadline = WallNow() + std::chrono::seconds(60);

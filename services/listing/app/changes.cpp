@@ -3,6 +3,9 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
+#include <array>
+
 #include "common/base/risk_tier.h"
 #include "services/listing/app/checks.h"
 #include "services/listing/app/convert.h"
@@ -137,9 +140,34 @@ void ChangeTier(ListingSet& set, const Uuid& organization, int tier, int64_t ver
 
 namespace {
 
+constexpr int64_t kEnvelopeMost = 1'000'000;  // mm; the contract's bound
+
 ListingRow* ListingByKey(ListingSet& set, const Key& key) {
   auto found = set.listing_keys.find(key);
   return found == set.listing_keys.end() ? nullptr : set.FindListing(found->second);
+}
+
+using Sides = std::array<int64_t, 3>;  // mm; all 0: not stated
+
+// The largest part by a machine's attributes: its build volume, else its travels, where all three are stated.
+Sides EnvelopeOf(const v1::Resource& resource) {
+  const v1::EquipmentAttributes& machine = resource.attributes().equipment();
+  for (const Sides& sides : {Sides{machine.build_x_mm(), machine.build_y_mm(), machine.build_z_mm()},
+                             Sides{machine.travel_x_mm(), machine.travel_y_mm(), machine.travel_z_mm()}}) {
+    if (std::ranges::all_of(sides, [](int64_t side) { return side > 0 && side <= kEnvelopeMost; })) return sides;
+  }
+  return {};
+}
+
+// Takes the envelope over from the attributes, unless the provider stated another one than they gave `before`.
+void DeriveEnvelope(const v1::Resource& resource, const Sides& before, v1::Listing& listing) {
+  Sides derived = EnvelopeOf(resource);
+  const v1::Capability& now = listing.capability();
+  Sides stated{now.envelope_x_mm(), now.envelope_y_mm(), now.envelope_z_mm()};
+  if (derived == Sides() || (stated != Sides() && stated != before)) return;
+  listing.mutable_capability()->set_envelope_x_mm(derived[0]);
+  listing.mutable_capability()->set_envelope_y_mm(derived[1]);
+  listing.mutable_capability()->set_envelope_z_mm(derived[2]);
 }
 
 // What the file says of capability, calendar and price; what it does not say stays.
@@ -165,9 +193,10 @@ v1::Resource MergedResource(const v1::Resource& before, v1::Resource line) {
   return line;
 }
 
-// The listing of a line: made, or brought up to date. Returns whether anything changed.
+// The listing of a line: made, or brought up to date; `envelope` is what the resource's attributes gave before the
+// line. Returns whether anything changed.
 bool ApplyListing(ListingSet& set, const ResourceRow& resource, bool resource_changed, const v1::Listing& line,
-                  bool publish) {
+                  const Sides& envelope, bool publish) {
   Key key{resource.organization, resource.message.external_id()};
   ListingRow* row = ListingByKey(set, key);
   bool fresh = row == nullptr;
@@ -175,19 +204,22 @@ bool ApplyListing(ListingSet& set, const ResourceRow& resource, bool resource_ch
     v1::Listing content = line;
     content.set_external_id(key.second);
     content.clear_organization_id();
+    DeriveEnvelope(resource.message, envelope, content);
     row = &AddListing(set, resource.organization, resource.id, std::move(content));
   }
   if (row->state == State::kRetired) return resource_changed;
   bool changed = fresh || resource_changed;
   if (!fresh && row->state != State::kBlocked) {
     v1::Listing merged = Merged(row->message, line);
+    DeriveEnvelope(resource.message, envelope, merged);
     if (!MessageDifferencer::Equals(merged, row->message)) {
       row->message = std::move(merged);
       changed = true;
     }
   }
   std::string_view event = fresh ? "listing.created" : "listing.updated";
-  bool wanted = publish && row->state == State::kDraft && row->message.price_plan().steps_size() > 0;
+  // Only a row with a price was checked for an owner that may publish.
+  bool wanted = publish && row->state == State::kDraft && line.has_price_plan();
   if (wanted && Missing(row->message).empty()) {
     if (fresh) {  // both facts, as by two commands
       Record(set, *row, event);
@@ -240,6 +272,7 @@ Applied ApplyLines(ListingSet& set, const std::vector<ImportLine>& lines, bool p
     auto found = set.resource_keys.find({organization, content.external_id()});
     ResourceRow* row = found == set.resource_keys.end() ? nullptr : &set.resources.at(found->second);
     ListingRow* listing = ListingByKey(set, {organization, content.external_id()});
+    Sides envelope = row ? EnvelopeOf(row->message) : Sides();
     bool fresh = row == nullptr, changed = fresh;
     if (fresh) {
       row = &AddResource(set, organization, std::move(content));
@@ -248,7 +281,7 @@ Applied ApplyLines(ListingSet& set, const std::vector<ImportLine>& lines, bool p
       changed = !MessageDifferencer::Equals(content, row->message);
       if (changed) ChangeResource(set, *row, std::move(content), listing ? listing->id : Uuid());
     }
-    bool listing_changed = ApplyListing(set, *row, changed && !fresh, line.bookable.listing(), publish);
+    bool listing_changed = ApplyListing(set, *row, changed && !fresh, line.bookable.listing(), envelope, publish);
     ++(fresh ? applied.created : changed || listing_changed ? applied.updated : applied.unchanged);
   }
   return applied;

@@ -245,7 +245,10 @@ std::string ColumnOf(std::string_view pointer) {
 
 void CheckMessages(ImportLine& line) {
   std::vector<Violation> faults = rpc::Validate(line.bookable.resource());
-  for (auto& found : {CheckResource(line.bookable.resource(), "#"), CheckListing(line.bookable.listing(), "#")}) {
+  // A capability's lists have bounds of their own; the rest of a listing is made here, within its rules.
+  const v1::Capability& capability = line.bookable.listing().capability();
+  for (auto& found : {rpc::Validate(capability), CheckResource(line.bookable.resource(), "#"),
+                      CheckListing(line.bookable.listing(), "#")}) {
     faults.insert(faults.end(), found.begin(), found.end());
   }
   std::set<std::string> seen;

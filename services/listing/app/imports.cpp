@@ -184,7 +184,7 @@ Task<Result<v1::Import>> ListingService::CreateImport(CallContext context, v1::C
     // A batch may be decided twice, so what was checked stays as it is.
     return KeepImport(set, organization, CsvRecord(file->header.columns), publish, *checked, language);
   };
-  Result<v1::Import> answer = co_await Submit<v1::Import>(std::move(context), std::move(command));
+  Result<v1::Import> answer = co_await Submit<v1::Import>(std::move(context), std::move(command), true);
   co_return std::move(answer);
 }
 
@@ -238,7 +238,7 @@ Task<Result<v1::Import>> ListingService::ConfirmImport(CallContext context, v1::
     if (refused) shown.push_back(*refused);
     return Answer(row, shown, language).SerializeAsString();
   };
-  Result<v1::Import> answer = co_await Submit<v1::Import>(std::move(context), std::move(command));
+  Result<v1::Import> answer = co_await Submit<v1::Import>(std::move(context), std::move(command), true);
   co_return std::move(answer);
 }
 
@@ -297,7 +297,7 @@ Task<Result<void>> ListingService::ExpireImport(tasks::DueTask task) {
     set.ended_tasks.push_back(ended);
     return std::string();
   };
-  Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));
+  Result<postgres::Outcome> outcome = co_await file_writer_.Submit(std::move(command));
   if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
   co_return Result<void>();
 }

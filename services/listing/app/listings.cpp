@@ -141,10 +141,12 @@ Task<Result<v1::Listing>> ListingService::Act(CallContext context, v1::ListingVe
   Uuid organization = context.organization, id = IdOrNil(request.id());
   bool is_operator = context.IsOperator();
   command.need = [id](ListingSet& set) { set.need_listings.insert(id); };
-  command.decide = [organization, id, is_operator, event,
-                    reason = request.reason()](ListingSet& set) -> Result<std::string> {
+  command.decide = [organization, id, is_operator, event, reason = request.reason(),
+                    if_match = context.if_match](ListingSet& set) -> Result<std::string> {
     ListingRow* row = set.FindListing(id);
     if (!row || (row->organization != organization && !is_operator)) return Fail(ErrorCode::kNotFound);
+    if (!if_match.empty() && if_match != "*" && if_match != std::to_string(row->version))
+      return Fail(ErrorCode::kEtagMismatch);
     uint8_t actor =
         static_cast<uint8_t>((row->organization == organization ? kProvider : 0) | (is_operator ? kOperator : 0));
     MILLRACE_CHECK(ActOn(set, *row, event, actor, event == Event::kBlock ? reason : std::string()));

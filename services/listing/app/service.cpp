@@ -12,10 +12,11 @@ using domain::Event;
 ListingService::ListingService(runtime::ServiceCore& core)
     : core_(core),
       writer_(core.executor(), core.worker(), store_),
+      file_writer_(core.executor(), core.worker(), store_),
       reads_(core.reader(), core.worker()),
       blobs_(core.environment().settings->Get("data_folder") + "/blobs"),
       sink_(
-          core.worker(), writer_, [this](ListingSet& set, const events::v1::Event& event) { Need(set, event); },
+          core.worker(), file_writer_, [this](ListingSet& set, const events::v1::Event& event) { Need(set, event); },
           [this](ListingSet& set, const events::v1::Event& event) { return Apply(set, event); }) {}
 
 void ListingService::Register() {
@@ -59,7 +60,7 @@ void ListingService::Register() {
   verb("BlockListing", Event::kBlock);
   core_.tasks().Handle("listing.review", [this](tasks::DueTask task) { return EndReview(std::move(task)); });
   core_.tasks().Handle("listing.expire_import", [this](tasks::DueTask task) { return ExpireImport(std::move(task)); });
-  writer_.OnCommit([this] { core_.Committed(); });
+  for (Writer* writer : {&writer_, &file_writer_}) writer->OnCommit([this] { core_.Committed(); });
   core_.Consume("identity", sink_);
   core_.Consume("credit", sink_);
 }

@@ -30,8 +30,9 @@ class ListingService {
 
   // Runs a command and reads its answer; the reply says whether it was replayed, and the object's ETag.
   template <class Response>
-  Task<Result<Response>> Submit(CallContext context, Command command) {
-    Result<postgres::Outcome> outcome = co_await writer_.Submit(std::move(command));
+  Task<Result<Response>> Submit(CallContext context, Command command, bool whole_file = false) {
+    Writer& writer = whole_file ? file_writer_ : writer_;
+    Result<postgres::Outcome> outcome = co_await writer.Submit(std::move(command));
     if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
     Response response;
     response.ParseFromString(outcome->response);
@@ -75,6 +76,9 @@ class ListingService {
   runtime::ServiceCore& core_;
   ListingStore store_;
   Writer writer_;
+  // Of imports, which may take minutes: no other command waits behind them, but those that need the same rows. And of
+  // others' events: a suspension must not miss the listings that an import is making.
+  Writer file_writer_;
   Reads reads_;
   blob::Store blobs_;
   events::WriterSink<ListingSet> sink_;
