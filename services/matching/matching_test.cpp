@@ -83,7 +83,7 @@ class MatchingTest : public ::testing::Test {
     cores_["listing"]->service().On<listing::v1::SnapshotListingsRequest, listing::v1::SnapshotListingsResponse>(
         "millrace.listing.v1.ListingService.SnapshotListings",
         [this](CallContext,
-           listing::v1::SnapshotListingsRequest request) -> Task<Result<listing::v1::SnapshotListingsResponse>> {
+               listing::v1::SnapshotListingsRequest request) -> Task<Result<listing::v1::SnapshotListingsResponse>> {
           // One entry a page: paging is walked too.
           listing::v1::SnapshotListingsResponse response;
           response.set_seq(snapshot_seq_);
@@ -442,6 +442,11 @@ TEST_F(MatchingTest, ABookingAwardsReopensAndFulfils) {
   Announce("operations", "booking.expired", first.id(), first);
   ASSERT_TRUE(Until([&] { return state() == v1::Demand::OPEN; }));
   EXPECT_EQ(Number("SELECT count(*) FROM task"), 1);
+  Booking broken = MakeBooking(bookable, demand, window);
+  Announce("operations", "booking.confirmed", broken.id(), broken);
+  ASSERT_TRUE(Until([&] { return state() == v1::Demand::AWARDED; }));
+  Announce("operations", "booking.interrupted", broken.id(), broken);
+  ASSERT_TRUE(Until([&] { return state() == v1::Demand::OPEN; }));
   Booking second = MakeBooking(bookable, demand, window);
   Announce("operations", "booking.confirmed", second.id(), second);
   ASSERT_TRUE(Until([&] { return state() == v1::Demand::AWARDED; }));

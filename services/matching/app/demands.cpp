@@ -174,7 +174,7 @@ std::optional<DemandEvent> MeaningOf(const std::string& type) {
   if (type == "booking.held" || type == "booking.confirmed") return DemandEvent::kAward;
   if (type == "booking.closed") return DemandEvent::kFulfil;
   if (type == "booking.expired" || type == "booking.declined" || type == "booking.canceled" ||
-      type == "booking.no_show") {
+      type == "booking.no_show" || type == "booking.interrupted") {
     return DemandEvent::kReopen;
   }
   return std::nullopt;
