@@ -182,6 +182,7 @@ TEST_F(Imports, FaultsAreNamedByRowAndColumnAndNothingIsTakenOver) {
   auto refused = Confirm(Operator("confirm-1"), checked->id());
   ASSERT_EQ(CodeOf(refused), "IMPORT_ROW");
   EXPECT_EQ(refused.error().params.at("row"), std::to_string(good + 2));
+  EXPECT_FALSE(refused.error().params.at("reason").ends_with("。"));
   EXPECT_EQ(Number("SELECT count(*) FROM resource"), 0);
 
   auto csv = FailedRows(Operator(), checked->id());

@@ -78,6 +78,15 @@ TEST_F(ListingInstance, RefusesWhatIsIncompleteOrUnknown) {
   *wrong.mutable_resource() = Mill("M-2");
   wrong.mutable_resource()->mutable_attributes()->mutable_tooling()->set_cavities(2);
   EXPECT_EQ(CodeOf(Call<v1::Resource>("CreateResource", Provider(), wrong)), "WRONG_TYPE");
+  auto odd = wrong;
+  odd.mutable_resource()->mutable_attributes()->mutable_equipment()->set_year_built(20260);
+  odd.mutable_resource()->mutable_attributes()->mutable_equipment()->set_spindle_speed_rpm(-1);
+  odd.mutable_resource()->mutable_attributes()->mutable_equipment()->set_temperature_min_cdeg(-4000);
+  auto refused = Call<v1::Resource>("CreateResource", Provider(), odd);
+  ASSERT_FALSE(refused);
+  ASSERT_EQ(refused.error().violations.size(), 2u);
+  EXPECT_EQ(refused.error().violations[0].pointer, "#/resource/attributes/equipment/year_built");
+  EXPECT_EQ(refused.error().violations[1].pointer, "#/resource/attributes/equipment/spindle_speed_rpm");
   *wrong.mutable_resource() = Mill("M-1");
   EXPECT_EQ(CodeOf(Call<v1::Resource>("CreateResource", Provider(), wrong)), "ALREADY_EXISTS");
   *wrong.mutable_resource() = Mill("M-3");

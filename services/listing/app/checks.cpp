@@ -1,13 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/listing/app/checks.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
 #include <cmath>
+#include <limits>
 
 #include "common/base/geo.h"
 #include "common/taxonomy/taxonomy.h"
 #include "common/terms/terms.h"
 
 namespace millrace::listing {
+
+namespace {
+
+constexpr int64_t kOldestYear = 1900, kLatestYear = 2100;
+
+// Measures are not negative, save temperatures; a year has four digits.
+void CheckAttributes(const v1::Attributes& attributes, const std::string& pointer, std::vector<Violation>* faults) {
+  using google::protobuf::FieldDescriptor;
+  const auto* kind = v1::Attributes::descriptor()->FindFieldByNumber(attributes.kind_case());
+  if (!kind) return;
+  const auto& message = attributes.GetReflection()->GetMessage(attributes, kind);
+  std::vector<const FieldDescriptor*> set;
+  message.GetReflection()->ListFields(message, &set);
+  for (const FieldDescriptor* field : set) {
+    bool wide = field->cpp_type() == FieldDescriptor::CPPTYPE_INT64;
+    if (field->is_repeated() || (!wide && field->cpp_type() != FieldDescriptor::CPPTYPE_INT32)) continue;
+    int64_t value =
+        wide ? message.GetReflection()->GetInt64(message, field) : message.GetReflection()->GetInt32(message, field);
+    int64_t least = 0, most = wide ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int32_t>::max();
+    if (field->name() == "year_built") least = kOldestYear, most = kLatestYear;
+    if (field->name().ends_with("_cdeg")) least = -27315;  // absolute zero
+    if (value >= least && value <= most) continue;
+    faults->push_back({pointer + "/" + kind->name() + "/" + field->name(),
+                       ErrorCode::kOutOfRange,
+                       {{"field", field->name()}, {"min", std::to_string(least)}, {"max", std::to_string(most)}}});
+  }
+}
+
+}  // namespace
 
 std::vector<Violation> CheckResource(const v1::Resource& resource, const std::string& pointer) {
   std::vector<Violation> faults;
@@ -25,6 +58,7 @@ std::vector<Violation> CheckResource(const v1::Resource& resource, const std::st
          ErrorCode::kWrongType,
          {{"field", "attributes"}, {"expected", expected ? expected->name() : "-"}, {"got", got->name()}}});
   }
+  CheckAttributes(resource.attributes(), pointer + "/attributes", &faults);
   if (resource.has_place()) {
     auto range = [&](const char* field, double value, double bound) {
       if (std::isfinite(value) && std::abs(value) <= bound) return;

@@ -48,7 +48,7 @@ class Row {
     int64_t value = 0;
     auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
     if (error != std::errc() || end != cell.data() + cell.size()) {
-      Fault(column, ErrorCode::kInvalidFormat, {{"expected", "123"}});
+      Fault(column, ErrorCode::kInvalidFormat, {{"expected", "a whole number such as 123"}});
       return std::nullopt;
     }
     if (value < min || value > max) {
@@ -330,7 +330,9 @@ std::vector<ImportLine> CheckImport(const ImportFile& file, const std::map<std::
     line.cells = CsvRecord(cells, true);
     if (cells.size() != file.header.columns.size()) {
       std::string expected = std::to_string(file.header.columns.size());
-      RefuseLine(line, {"_row", ErrorCode::kInvalidFormat, {{"field", "_row"}, {"expected", expected + " × ,"}}});
+      RefuseLine(line, {"_row",
+                        ErrorCode::kInvalidFormat,
+                        {{"field", "_row"}, {"expected", expected + " cells, as in the header"}}});
     } else {
       Row row(file.header, std::move(cells), line);
       v1::Resource* resource = line.bookable.mutable_resource();

@@ -77,9 +77,14 @@ v1::Import Answer(const ImportRow& row, const std::vector<ImportLine>& lines, La
 Error RowError(const ImportLine& line, Language language) {
   std::vector<v1::ImportFailure> failures = ToFailures(line, language);
   if (failures.empty()) return Error(ErrorCode::kImportRow);
-  return Error(ErrorCode::kImportRow, {{"row", std::to_string(line.line)},
-                                       {"column", failures.front().column()},
-                                       {"reason", failures.front().detail()}});
+  // The reason is a sentence of its own; the full stop comes from the one it stands in.
+  std::string reason = failures.front().detail();
+  for (std::string_view stop : {"。", "."}) {
+    if (reason.ends_with(stop)) reason.resize(reason.size() - stop.size());
+  }
+  return Error(
+      ErrorCode::kImportRow,
+      {{"row", std::to_string(line.line)}, {"column", failures.front().column()}, {"reason", std::move(reason)}});
 }
 
 void NeedRowsOf(ListingSet& set, const std::vector<ImportLine>& lines) {
