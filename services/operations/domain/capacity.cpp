@@ -76,7 +76,7 @@ Result<Offer> CheckWish(const Wish& wish, const Bookable& bookable, const Surrou
   const bool own = bookable.provider == wish.buyer;
   // Until it is published, a listing is its owner's alone to see.
   if (!own && (bookable.state == State::kDraft || bookable.state == State::kInReview))
-    return Fail(ErrorCode::kNotFound);
+    return Fail(Error::At("#/booking/listing_id", ErrorCode::kNotFound));
   if (bookable.state != State::kPublished) {
     return Fail(ErrorCode::kListingNotBookable, {{"state", std::string(StateName(bookable.state))}});
   }
@@ -87,9 +87,9 @@ Result<Offer> CheckWish(const Wish& wish, const Bookable& bookable, const Surrou
 
   auto busy = BusyOf(bookable.resource, around, taken);
   if (auto open = calendar::CheckWindow(bookable.rules, wish.window, now); !open) {
-    if (open.error().code != ErrorCode::kOutsideCalendar) return Fail(std::move(open).error());
-    return Fail(
-        WithAlternatives(std::move(open).error(), bookable, around.capacity, busy, wish.window, wish.units, now));
+    Error error = Error::At("#/booking/window", open.error().code, open.error().params);
+    if (error.code != ErrorCode::kOutsideCalendar) return Fail(std::move(error));
+    return Fail(WithAlternatives(std::move(error), bookable, around.capacity, busy, wish.window, wish.units, now));
   }
   if (wish.units < 1 || wish.units > around.capacity) {
     return Fail(
@@ -97,8 +97,8 @@ Result<Offer> CheckWish(const Wish& wish, const Bookable& bookable, const Surrou
   }
   Interval blocked = calendar::Blocked(bookable.rules, wish.window);
   if (!IsFree(busy, around.capacity, blocked, wish.units)) {
-    return Fail(WithAlternatives(Error(ErrorCode::kBookingConflict), bookable, around.capacity, busy, wish.window,
-                                 wish.units, now));
+    return Fail(WithAlternatives(Error::At("#/booking/window", ErrorCode::kBookingConflict), bookable, around.capacity,
+                                 busy, wish.window, wish.units, now));
   }
   Offer offer;
   offer.agreement.plan = bookable.plan;

@@ -220,7 +220,10 @@ TEST(Wish, ChecksInTheOrderOfTheContract) {
   wish.buyer = bookable.provider;
   EXPECT_EQ(code(), ErrorCode::kOwnResource);
   wish.buyer = Numbered(9);
-  EXPECT_EQ(code(), ErrorCode::kWindowInPast);
+  auto past = CheckWish(wish, bookable, {}, taken, {}, kNow);
+  EXPECT_EQ(past.error().code, ErrorCode::kWindowInPast);
+  ASSERT_EQ(past.error().violations.size(), 1u);
+  EXPECT_EQ(past.error().violations[0].pointer, "#/booking/window");
   wish.window = {kNow + hours(10), kNow + hours(12)};
   EXPECT_EQ(code(), ErrorCode::kOutOfRange);
   wish.units = 1;
