@@ -27,6 +27,7 @@ inline constexpr int kMatchesMax = 50;
 inline constexpr std::chrono::seconds kCallDeadline{10};
 // Of a call that checks or takes over a file of up to 100,000 rows.
 inline constexpr std::chrono::seconds kImportDeadline{300};
+inline constexpr int kRowsPerPrune = 5000;
 inline constexpr std::chrono::hours kIdempotencyKept{72};
 inline constexpr std::chrono::hours kEventsKept{14 * 24};
 

@@ -33,9 +33,9 @@ constexpr Statement kList = {
     "coalesce((SELECT min(seq) FROM event WHERE seq IS NOT NULL), l.head + 1) "
     "FROM event_log l LEFT JOIN LATERAL "
     "(SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT $2) e ON true ORDER BY e.seq"};
-constexpr Statement kPrune = {
-    "event_prune",
-    "DELETE FROM event WHERE seq IS NOT NULL AND time < clock_timestamp() - make_interval(hours => $1::int)"};
+constexpr Statement kPrune = {"event_prune",
+                              "DELETE FROM event WHERE id = ANY (ARRAY(SELECT id FROM event WHERE seq IS NOT NULL AND "
+                              "time < clock_timestamp() - make_interval(hours => $1::int) ORDER BY id LIMIT $2))"};
 
 }  // namespace
 
@@ -92,7 +92,7 @@ Task<Result<v1::ListEventsResponse>> Log::List(int64_t after, int limit) {
 Task<Result<int64_t>> Log::Prune() {
   auto work = [](Transaction& tx) {
     Params params;
-    params.Int(limits::kEventsKept.count());
+    params.Int(limits::kEventsKept.count()).Int(limits::kRowsPerPrune);
     return static_cast<int64_t>(tx.Execute(kPrune, params).affected());
   };
   Result<int64_t> pruned = co_await worker_.Run(work);

@@ -19,7 +19,7 @@ class Log {
   Task<Result<int64_t>> Stamp();
   // Stamped events with seq > after, at most `limit` (0 and more than 500: 500).
   Task<Result<v1::ListEventsResponse>> List(int64_t after, int limit);
-  // Removes events older than limits::kEventsKept, by wall time.
+  // Removes up to limits::kRowsPerPrune events older than limits::kEventsKept, by wall time; the number removed.
   Task<Result<int64_t>> Prune();
 
   const std::string& source() const { return source_; }

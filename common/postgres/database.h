@@ -25,8 +25,9 @@ class Database {
   explicit Database(DatabaseOptions options);
   ~Database();
 
-  // Runs `work` in one transaction and commits it. Errors: what `work` throws, as INTERNAL with its cause; UNAVAILABLE when there
-  // is no connection, or it broke and the outcome is unknown. A serialization failure or deadlock is run again, three times.
+  // Runs `work` in one transaction and commits it. Errors: what `work` throws, as INTERNAL with its cause; UNAVAILABLE
+  // when there is no connection, or it broke and the outcome is unknown. A serialization failure or deadlock is run
+  // again, three times.
   template <class F, class R = std::invoke_result_t<F, Transaction&>>
   Task<Result<R>> Run(F work) {
     auto shared = std::make_shared<F>(std::move(work));

@@ -32,7 +32,8 @@ std::string_view File(std::string_view name) {
 std::string_view MachinerySql() { return File("machinery.sql"); }
 std::string_view RuntimeSql() { return File("runtime.sql"); }
 
-Result<MigrationReport> Migrate(const std::string& admin_url, const std::string& service, std::span<const EmbeddedFile> files) {
+Result<MigrationReport> Migrate(const std::string& admin_url, const std::string& service,
+                                std::span<const EmbeddedFile> files) {
   DatabaseOptions options;
   options.url = admin_url;
   options.connections = 1;
@@ -52,11 +53,13 @@ Result<MigrationReport> Migrate(const std::string& admin_url, const std::string&
     }
     tx.ExecuteText("CREATE SCHEMA IF NOT EXISTS " + service);
     tx.ExecuteText("GRANT USAGE ON SCHEMA " + service + " TO " + worker + ", " + reader);
-    tx.ExecuteText("ALTER DEFAULT PRIVILEGES IN SCHEMA " + service + " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + worker);
+    tx.ExecuteText("ALTER DEFAULT PRIVILEGES IN SCHEMA " + service +
+                   " GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO " + worker);
     tx.ExecuteText("ALTER DEFAULT PRIVILEGES IN SCHEMA " + service + " GRANT USAGE ON SEQUENCES TO " + worker);
     tx.ExecuteText("SET LOCAL search_path = " + service);
-    tx.ExecuteText("CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL, "
-                   "apply_time timestamptz NOT NULL DEFAULT clock_timestamp())");
+    tx.ExecuteText(
+        "CREATE TABLE IF NOT EXISTS schema_migration (name text PRIMARY KEY, sha256 text NOT NULL, "
+        "apply_time timestamptz NOT NULL DEFAULT clock_timestamp())");
   }));
 
   MigrationReport report;
@@ -75,12 +78,14 @@ Result<MigrationReport> Migrate(const std::string& admin_url, const std::string&
       std::string hash = tx.Execute(kHash, Params().Bytes(file.bytes))[0].Text(0);
       auto found = applied.find(std::string(file.name));
       if (found != applied.end()) {
-        if (found->second != hash) fault = service + ": " + std::string(file.name) + " was changed after it was applied";
+        if (found->second != hash)
+          fault = service + ": " + std::string(file.name) + " was changed after it was applied";
         ++report.present;
         return;
       }
       if (!applied.empty() && applied.rbegin()->first > file.name) {
-        fault = service + ": " + std::string(file.name) + " comes before " + applied.rbegin()->first + ", which is applied already";
+        fault = service + ": " + std::string(file.name) + " comes before " + applied.rbegin()->first +
+                ", which is applied already";
       }
       if (!fault.empty()) return;
       tx.ExecuteText(std::string(file.bytes));

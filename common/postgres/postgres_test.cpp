@@ -189,6 +189,28 @@ TEST_F(WriterTest, AReplayReturnsTheSameBytesAndHasNoSecondEffect) {
   EXPECT_EQ(other[0].error().code, ErrorCode::kIdempotencyKeyReused);
 }
 
+Task<void> Prune(Database& database, int64_t* pruned) {
+  Result<int64_t> done = co_await PruneOutcomes(database);
+  *pruned = done.value_or(-1);
+}
+
+TEST_F(WriterTest, OutcomesGoWhenTheirTimeIsOver) {
+  ASSERT_TRUE(database_->RunHere([](Transaction& tx) {
+    tx.ExecuteText(
+        "INSERT INTO idempotency (organization, method, key, fingerprint, outcome, create_time) "
+        "SELECT gen_random_uuid(), 'm', 'k' || hours, '', 'R', clock_timestamp() - make_interval(hours => hours) "
+        "FROM unnest('{1,71,73,1000}'::int[]) AS hours");
+  }));
+  int64_t pruned = -1, left = -1;
+  loop_.Start(Prune(*database_, &pruned));
+  loop_.Run();
+  EXPECT_EQ(pruned, 2);
+  ASSERT_TRUE(database_->RunHere([&](Transaction& tx) {
+    left = tx.ExecuteText("SELECT count(*) FROM idempotency WHERE key IN ('k1', 'k71')")[0].Int(0);
+  }));
+  EXPECT_EQ(left, 2);
+}
+
 TEST_F(WriterTest, ARefusalIsKeptWithAllItsParameters) {
   auto first = RunAll({Transfer("a1", "a2", 5000, "key-00000002")});
   RunAll(

@@ -25,6 +25,25 @@ bool KeptWithKey(const Error& error) {
   return status == 402 || status == 404 || status == 409 || status == 422;
 }
 
+namespace {
+
+constexpr Statement kPrune = {
+    "writer_prune",
+    "DELETE FROM idempotency WHERE (organization, method, key) IN (SELECT organization, method, key FROM idempotency "
+    "WHERE create_time < clock_timestamp() - make_interval(hours => $1::int) ORDER BY create_time LIMIT $2)"};
+
+}  // namespace
+
+Task<Result<int64_t>> PruneOutcomes(Database& worker) {
+  auto work = [](Transaction& tx) {
+    Params params;
+    params.Int(limits::kIdempotencyKept.count()).Int(limits::kRowsPerPrune);
+    return static_cast<int64_t>(tx.Execute(kPrune, params).affected());
+  };
+  Result<int64_t> pruned = co_await worker.Run(work);
+  co_return std::move(pruned);
+}
+
 namespace detail {
 namespace {
 

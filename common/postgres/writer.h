@@ -106,6 +106,9 @@ class Store {
   virtual void Save(Transaction& transaction, S& set) = 0;
 };
 
+// Removes up to limits::kRowsPerPrune outcomes older than limits::kIdempotencyKept, by wall time; the number removed.
+Task<Result<int64_t>> PruneOutcomes(Database& worker);
+
 namespace detail {
 
 // One command of a batch with its types taken off.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/runtime/module.h"
 
+#include "common/base/limits.h"
 #include "common/telemetry/log.h"
 #include "millrace/events/v1/events.pb.h"
 #include "millrace/runtime/v1/runtime.pb.h"
@@ -57,7 +58,8 @@ ServiceCore::ServiceCore(std::string name, Environment& environment)
       service_(name_),
       log_(name_, worker_),
       relay_(environment.executor, log_, [this](int64_t head) { environment_.wakeups->Announce(name_, head); }),
-      tasks_(environment.executor, worker_) {}
+      tasks_(environment.executor, worker_),
+      ended_(environment.executor) {}
 
 ServiceCore::~ServiceCore() = default;
 
@@ -125,9 +127,22 @@ void ServiceCore::Start() {
   relay_.Start();
   tasks_.Start();
   for (auto& [source, entry] : sources_) entry.consumer->Start();
+  Spawn(environment_.executor, KeepHouse(), "housekeeping");
+}
+
+Task<void> ServiceCore::KeepHouse() {
+  while (!stopped_) {
+    Result<int64_t> outcomes = limits::kRowsPerPrune, events = limits::kRowsPerPrune;
+    while (!stopped_ && outcomes && *outcomes == limits::kRowsPerPrune)
+      outcomes = co_await postgres::PruneOutcomes(worker_);
+    while (!stopped_ && events && *events == limits::kRowsPerPrune) events = co_await log_.Prune();
+    co_await ended_.Wait(std::chrono::hours(1));
+  }
 }
 
 void ServiceCore::Stop() {
+  stopped_ = true;
+  ended_.Signal();
   for (auto& [source, entry] : sources_) entry.consumer->Stop();
   tasks_.Stop();
   relay_.Stop();

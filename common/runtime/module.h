@@ -93,6 +93,10 @@ class ServiceCore {
     events::Sink* sink;
   };
   std::map<std::string, Source> sources_;
+  // Each hour removes kept outcomes and events whose time is over.
+  Task<void> KeepHouse();
+  Wakeup ended_;
+  bool stopped_ = false;
 };
 
 }  // namespace millrace::runtime
