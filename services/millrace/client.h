@@ -40,5 +40,9 @@ class ApiClient {
 
 // What to tell a person about a refusal: its code, its sentence, its fields.
 std::string Describe(const Answer& answer);
+// What to do about a refused or missing key.
+inline constexpr char kHowToGiveAKey[] =
+    "Give an organization's key with --key or MILLRACE_KEY, or take the operator's of a running `millrace dev` with "
+    "--instance FOLDER.";
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/command_line.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -39,28 +40,34 @@ int Misused(const std::string& sentence) {
   return 2;
 }
 
-// Where to call and as whom: --url and --key, MILLRACE_URL and MILLRACE_KEY, or the operator of the dev instance whose
-// folder is --instance.
-struct Target {
-  ApiClient client{"", ""};
-  dev::Instance instance;
-};
+// What stays when every option is taken is not known here, or lacks its value.
+int Leftover(const std::string& command, const std::vector<std::string>& arguments) {
+  return Misused(command + " cannot use " + arguments[0] + "; `millrace " + command + " --help` shows how it is used");
+}
 
-Target FindTarget(std::vector<std::string>* arguments) {
-  Target target;
-  dev::ReadInstance(TakeOption(arguments, "--instance").value_or(dev::DefaultData()), &target.instance);
+int NoInstance(const std::string& data) {
+  return Misused("no millrace dev runs on " + data + "; start one, or name its folder with --instance");
+}
+
+// Where to call and as whom: --url and --key, MILLRACE_URL and MILLRACE_KEY, or the operator of the dev instance whose
+// folder is --instance. Nothing, with a word to the person, if --instance names none that runs.
+std::optional<ApiClient> FindTarget(std::vector<std::string>* arguments) {
+  dev::Instance instance;
+  std::optional<std::string> folder = TakeOption(arguments, "--instance");
+  if (!dev::ReadInstance(folder.value_or(dev::DefaultData()), &instance) && folder) {
+    NoInstance(*folder);
+    return std::nullopt;
+  }
   auto setting = [&](const char* option, const char* variable, const std::string& otherwise) {
     std::optional<std::string> given = TakeOption(arguments, option);
     if (given) return *given;
     const char* value = std::getenv(variable);
     return value ? std::string(value) : otherwise;
   };
-  std::string url =
-      setting("--url", "MILLRACE_URL", target.instance.url.empty() ? "http://127.0.0.1:8080" : target.instance.url);
-  std::string key = setting("--key", "MILLRACE_KEY", target.instance.operator_key);
+  std::string url = setting("--url", "MILLRACE_URL", instance.url.empty() ? "http://127.0.0.1:8080" : instance.url);
+  std::string key = setting("--key", "MILLRACE_KEY", instance.operator_key);
   const char* language = std::getenv("LANG");
-  target.client = ApiClient(url, key, language && std::string_view(language).starts_with("zh"));
-  return target;
+  return ApiClient(url, key, language && std::string_view(language).starts_with("zh"));
 }
 
 int RunDev(std::vector<std::string> arguments) {
@@ -77,47 +84,45 @@ int RunDev(std::vector<std::string> arguments) {
   options.sample = !TakeFlag(&arguments, "--no-sample");
   options.reset = TakeFlag(&arguments, "--reset");
   options.story = TakeFlag(&arguments, "--demo");
-  if (!arguments.empty()) {
-    return Misused("dev does not know " + arguments[0] +
-                   "; it takes --data FOLDER, --port N, --split, --no-sample, --reset, --demo, --database-url URL, "
-                   "--redis-url URL");
-  }
+  if (!arguments.empty()) return Leftover("dev", arguments);
   return dev::Dev(options);
 }
 
 int RunDemo(std::vector<std::string> arguments) {
   bool json = TakeFlag(&arguments, "--json");
   std::string data = TakeOption(&arguments, "--instance").value_or(dev::DefaultData());
-  if (!arguments.empty())
-    return Misused("demo does not know " + arguments[0] + "; it takes --instance FOLDER and --json");
+  if (!arguments.empty()) return Leftover("demo", arguments);
   dev::Instance instance;
-  if (!dev::ReadInstance(data, &instance))
-    return Misused("no millrace dev runs on " + data + "; start one, or name its folder with --instance");
+  if (!dev::ReadInstance(data, &instance)) return NoInstance(data);
   return Demo(instance, json);
 }
 
 int RunImport(std::vector<std::string> arguments) {
-  Target target = FindTarget(&arguments);
+  std::optional<ApiClient> client = FindTarget(&arguments);
+  if (!client) return 2;
   ImportOptions options;
   options.map = TakeOption(&arguments, "--map").value_or("");
   options.dry_run = TakeFlag(&arguments, "--dry-run");
   options.publish = TakeFlag(&arguments, "--publish");
   options.skip_invalid = TakeFlag(&arguments, "--skip-invalid");
-  if (arguments.size() != 1 || arguments[0].starts_with("--")) {
-    return Misused("import FILE.csv [--map MAP.yaml] [--dry-run] [--publish] [--skip-invalid] [--url URL] [--key KEY]");
+  if (arguments.empty()) return Misused("import what? Name a CSV file; `millrace import --help` shows how it is used");
+  // The file is the first word that is no option; whatever else stays is not known.
+  for (size_t i = 0; i < arguments.size() && options.file.empty(); ++i) {
+    if (arguments[i].starts_with("--")) continue;
+    options.file = arguments[i];
+    arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i));
   }
-  options.file = arguments[0];
-  return Import(target.client, options);
+  if (!arguments.empty()) return Leftover("import", arguments);
+  return Import(*client, options);
 }
 
 int RunVerify(std::vector<std::string> arguments) {
-  Target target = FindTarget(&arguments);
-  if (!arguments.empty())
-    return Misused("verify does not know " + arguments[0] + "; it takes --instance FOLDER, --url URL and --key KEY");
-  return Verify(target.client);
+  std::optional<ApiClient> client = FindTarget(&arguments);
+  if (!client) return 2;
+  return arguments.empty() ? Verify(*client) : Leftover("verify", arguments);
 }
 
-int RunServe(const std::vector<std::string>& arguments, bool migrate) {
+int ServeOrMigrate(const std::vector<std::string>& arguments, bool migrate) {
   std::vector<std::string> faults;
   runtime::Settings settings = runtime::Settings::Load(arguments, &faults);
   if (migrate && settings.Get("database_url").empty())
@@ -127,8 +132,11 @@ int RunServe(const std::vector<std::string>& arguments, bool migrate) {
   return migrate ? MigrateAll(settings.Get("database_url"), false) : Serve(settings);
 }
 
+int RunServe(std::vector<std::string> arguments) { return ServeOrMigrate(arguments, false); }
+int RunMigrate(std::vector<std::string> arguments) { return ServeOrMigrate(arguments, true); }
+
 int ShowConfig(std::vector<std::string> arguments) {
-  if (arguments.empty() || arguments[0] != "show") return Misused("config show [--key=value]…");
+  if (arguments.empty() || arguments[0] != "show") return Misused("config knows one verb: `millrace config show`");
   arguments.erase(arguments.begin());
   std::vector<std::string> faults;
   runtime::Settings settings = runtime::Settings::Load(arguments, &faults);
@@ -144,20 +152,47 @@ int ShowConfig(std::vector<std::string> arguments) {
   return faults.empty() ? 0 : 2;
 }
 
+struct Command {
+  const char* name;
+  int (*run)(std::vector<std::string> arguments);
+  const char* what;
+  const char* usage;
+};
+
+constexpr Command kCommands[] = {
+    {"dev", RunDev, "start everything on this machine: PostgreSQL, Redis, custodian sandbox, all services, sample data",
+     "[--data FOLDER] [--port N] [--split] [--no-sample] [--reset] [--demo] [--database-url URL] [--redis-url URL]\n"
+     "  --data FOLDER       where it keeps everything; started there again, it goes on where it was\n"
+     "  --port N            of the API, 8080 unless given; 0 takes any free one\n"
+     "  --split             every service a process of its own\n"
+     "  --no-sample         leave the sample catalogue out\n"
+     "  --reset             delete what the folder's instance holds first\n"
+     "  --demo              run `millrace demo` once it is up\n"
+     "  --database-url URL  use this PostgreSQL; --redis-url URL: this Redis"},
+    {"demo", RunDemo, "run one whole trade against it, step by step",
+     "[--instance FOLDER] [--json]\n  --json  print every answer whole"},
+    {"verify", RunVerify, "check the ledger, entry by entry, and against the custodian",
+     "[--instance FOLDER] [--url URL] [--key KEY]\n  Ends with 0 where every check holds, else with 1."},
+    {"import", RunImport, "send a CSV of resources (--dry-run first)",
+     "FILE.csv [--map MAP.yaml] [--dry-run] [--publish] [--skip-invalid] [--instance FOLDER] [--url URL] [--key KEY]\n"
+     "  --map MAP.yaml  the file has columns of its own; the map says which is which (deploy/local/maps/README.md)\n"
+     "  --dry-run       check it only\n"
+     "  --publish       publish what has a price, a calendar and a process\n"
+     "  --skip-invalid  leave refused rows out; otherwise one refused row stops the file"},
+    {"serve", RunServe,
+     "run roles: all, or gateway, identity, listing, operations, escrow, credit, matching, notifications",
+     "[--role=ROLE,…] [--config FILE] [--key=value]…\n  `millrace config show` lists the settings."},
+    {"migrate", RunMigrate, "bring a database up to date", "--database-url=URL"},
+    {"config", ShowConfig, "`config show`: every setting, its value and where that comes from",
+     "show [--config FILE] [--key=value]…"},
+};
+
 int Help() {
+  std::printf("millrace " MILLRACE_VERSION ": an exchange for manufacturing capacity\n\n");
+  for (const Command& command : kCommands) std::printf("  millrace %-10s %s\n", command.name, command.what);
   std::printf(
-      "millrace: an exchange for manufacturing capacity\n\n"
-      "  millrace dev        start everything on this machine: PostgreSQL, Redis, custodian sandbox, all services, "
-      "sample data\n"
-      "  millrace demo       run one whole trade against it, step by step\n"
-      "  millrace verify     check the ledger, entry by entry, and against the custodian\n"
-      "  millrace import     send a CSV of resources (--dry-run first)\n"
-      "  millrace serve      run roles: --role=all, or gateway, identity, listing, operations, escrow, credit, "
-      "matching, notifications\n"
-      "  millrace migrate    bring a database up to date\n"
-      "  millrace config show\n\n"
-      "Resources (millrace NOUN shows its verbs; --url and --key, or MILLRACE_URL and MILLRACE_KEY, say where and as "
-      "whom):\n ");
+      "\n`millrace COMMAND --help` tells more. Resources (`millrace NOUN --help` shows the verbs; --url and --key, or\n"
+      "MILLRACE_URL and MILLRACE_KEY, say where and as whom; without them the operator of a running dev asks):\n ");
   std::string last;
   for (const ResourceCommand& command : ResourceCommands()) {
     if (command.noun != last) std::printf(" %s", command.noun.c_str());
@@ -167,24 +202,38 @@ int Help() {
   return 0;
 }
 
+bool AsksForHelp(const std::string& word) { return word == "--help" || word == "-h"; }
+
+int RunNoun(std::vector<std::string> arguments) {
+  if (std::ranges::any_of(arguments, AsksForHelp)) {
+    PrintVerbs(arguments[0], stdout);
+    return 0;
+  }
+  std::optional<ApiClient> client = FindTarget(&arguments);
+  return client ? RunResource(*client, arguments) : 2;
+}
+
 }  // namespace
 
 int RunCommand(std::vector<std::string> arguments) {
-  if (arguments.empty() || arguments[0] == "help" || arguments[0] == "--help" || arguments[0] == "-h") return Help();
-  std::string command = arguments[0];
-  std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  if (command == "dev") return RunDev(std::move(rest));
-  if (command == "demo") return RunDemo(std::move(rest));
-  if (command == "verify") return RunVerify(std::move(rest));
-  if (command == "import") return RunImport(std::move(rest));
-  if (command == "serve") return RunServe(rest, false);
-  if (command == "migrate") return RunServe(rest, true);
-  if (command == "config") return ShowConfig(std::move(rest));
-  if (IsNoun(command)) {
-    Target target = FindTarget(&arguments);
-    return RunResource(target.client, arguments);
+  if (!arguments.empty() && arguments[0] == "help") {  // `help dev` is `dev --help`
+    arguments.erase(arguments.begin());
+    arguments.push_back("--help");
   }
-  return Misused("there is no command " + command + "; `millrace help` lists them");
+  if (arguments.empty() || AsksForHelp(arguments[0])) return Help();
+  if (arguments[0] == "--version") {
+    std::printf("millrace " MILLRACE_VERSION "\n");
+    return 0;
+  }
+  for (const Command& command : kCommands) {
+    if (arguments[0] != command.name) continue;
+    arguments.erase(arguments.begin());
+    if (std::ranges::none_of(arguments, AsksForHelp)) return command.run(std::move(arguments));
+    std::printf("millrace %s %s\n\n%s\n", command.name, command.usage, command.what);
+    return 0;
+  }
+  if (IsNoun(arguments[0])) return RunNoun(std::move(arguments));
+  return Misused("there is no command " + arguments[0] + "; `millrace help` lists them");
 }
 
 }  // namespace millrace

@@ -424,6 +424,8 @@ int Verify(const ApiClient& client) {
   Answer answer = client.Call("GET", "/v1/ledger:verify");
   if (!answer.ok()) {
     std::fprintf(stderr, "millrace verify: %s\n", Describe(answer).c_str());
+    if (answer.status == 401 || answer.status == 403)
+      std::fprintf(stderr, "Only the operator may. %s\n", kHowToGiveAKey);
     return 1;
   }
   for (const Json& check : answer.body["checks"]) {

@@ -24,17 +24,26 @@ void PrintSummary(const Json& import) {
   line("to_update", "to update");
   line("unchanged", "unchanged");
   line("invalid", "invalid");
-  line("mapped", "with a capability of the taxonomy, given or mapped from the name");
-  line("unmapped", "could not be mapped: no name allowed it");
+  line("mapped", "with a process, given or mapped from the name");
+  line("unmapped", "without one, no name allowed it: a draft to complete by hand");
   for (const Json& failure : import["failures"]) {
     std::printf("  row %d, column %s: %s %s\n", failure.value("row", 0), failure.value("column", "").c_str(),
                 failure.value("code", "").c_str(), failure.value("detail", "").c_str());
   }
 }
 
+// As many as the platform shows of its own.
+constexpr size_t kShown = 20;
+
+void PrintFailures(const std::vector<std::string>& failures) {
+  for (size_t i = 0; i < failures.size() && i < kShown; ++i) std::printf("  %s\n", failures[i].c_str());
+  if (failures.size() > kShown) std::printf("  and %zu more\n", failures.size() - kShown);
+}
+
 int Refuse(const char* what, const Answer& answer) {
   std::fprintf(stderr, "millrace import: %s: %s\n", what, Describe(answer).c_str());
-  return 1;
+  if (answer.status == 401) std::fprintf(stderr, "%s\n", kHowToGiveAKey);
+  return answer.status == 401 || answer.status == 403 ? 4 : 1;
 }
 
 }  // namespace
@@ -60,7 +69,7 @@ int Import(const ApiClient& client, const ImportOptions& options) {
     }
     std::printf("Mapped %d rows with %s; %d left out by skip_when\n", mapped->rows, options.map.c_str(),
                 mapped->skipped);
-    for (const std::string& failure : mapped->failures) std::printf("  %s\n", failure.c_str());
+    PrintFailures(mapped->failures);
     if (!mapped->failures.empty() && !options.skip_invalid) {
       std::fprintf(stderr, "millrace import: %zu rows do not fit the map; mend them, or add --skip-invalid\n",
                    mapped->failures.size());
@@ -81,8 +90,8 @@ int Import(const ApiClient& client, const ImportOptions& options) {
   }
   if (invalid > 0 && !options.skip_invalid) {
     std::fprintf(stderr,
-                 "millrace import: nothing was taken over. All refused rows: GET /v1/imports/%s/failed_rows. Mend "
-                 "them, or add --skip-invalid\n",
+                 "millrace import: nothing was taken over. `millrace imports failed_rows %s` prints every refused row "
+                 "with its reason. Mend them, or add --skip-invalid\n",
                  id.c_str());
     return 1;
   }

@@ -138,12 +138,17 @@ class Mapper {
     }
     return false;
   }
-  // The row in the platform's columns; `fault` names the column that does not fit.
+  // The row in the platform's columns; `fault` says what does not fit.
   std::vector<std::string> Map(const std::vector<std::string>& fields, int number, std::string* fault) const {
     std::vector<std::string> out;
     for (const Value& value : values_) {
       std::optional<std::string> text = value.Of(fields, number);
-      if (!text && fault->empty()) *fault = value.target;
+      if (!text && fault->empty()) {
+        size_t column = static_cast<size_t>(value.column);  // without one it is the row's number that does not fit
+        *fault = value.column < 0 ? "its number"
+                                  : "column " + Trimmed(header_[column]) + ": \"" + Trimmed(fields[column]) + "\"";
+        *fault += " does not fit the map's " + value.target;
+      }
       out.push_back(text.value_or(""));
     }
     return out;
@@ -215,7 +220,7 @@ Result<MappedFile> MapColumns(const std::string& map_yaml, std::string_view file
       std::string fault;
       std::vector<std::string> row = mapper.Map(fields, number, &fault);
       if (!fault.empty()) {
-        out.failures.push_back("row " + std::to_string(reader.line()) + ", column " + fault + ": does not fit the map");
+        out.failures.push_back("row " + std::to_string(reader.line()) + ", " + fault);
         continue;
       }
       out.csv += CsvRecord(row);

@@ -22,7 +22,8 @@ TEST(ColumnMap, RenamesScalesSkipsAndListsWhatDoesNotFit) {
             "kind,external_id,name_en,attributes.travel_x_mm\r\nEQUIPMENT,X-1,Mill,500\r\nEQUIPMENT,X-4,Blank,\r\n");
   EXPECT_EQ(mapped->rows, 2);
   EXPECT_EQ(mapped->skipped, 1);
-  EXPECT_EQ(mapped->failures, std::vector<std::string>{"row 4, column attributes.travel_x_mm: does not fit the map"});
+  EXPECT_EQ(mapped->failures, std::vector<std::string>{
+                                  "row 4, column travel_m: \"0.0005\" does not fit the map's attributes.travel_x_mm"});
 }
 
 TEST(ColumnMap, FaultsAreSentences) {

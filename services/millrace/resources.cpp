@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <span>
 
@@ -35,11 +36,20 @@ std::string FirstSentence(const pb::MethodDescriptor* method) {
   return begin == text.npos ? std::string() : text.substr(begin, end == text.npos ? end : end + 1 - begin);
 }
 
-ResourceCommand CommandOf(const std::string& http_method, const std::string& path, const pb::MethodDescriptor* method) {
+bool IsPage(const pb::Descriptor* answer) {
+  const pb::FieldDescriptor* data = answer->FindFieldByName("data");
+  return data && data->is_repeated();
+}
+
+// `body`: "*", or the field of the request that the HTTP body holds.
+ResourceCommand CommandOf(const std::string& http_method, const std::string& path, const std::string& body,
+                          const pb::MethodDescriptor* method) {
   ResourceCommand command;
   command.http_method = http_method;
   command.path = path;
   command.help = FirstSentence(method);
+  command.request = command.body = method->input_type();
+  if (const pb::FieldDescriptor* part = command.request->FindFieldByName(body)) command.body = part->message_type();
   std::string rest = path.substr(4);  // after "/v1/"
   size_t end = std::min(rest.find_first_of("/:"), rest.size());
   command.noun = rest.substr(0, end);
@@ -49,7 +59,7 @@ ResourceCommand CommandOf(const std::string& http_method, const std::string& pat
   if (!rest.empty()) {
     command.verb = rest.substr(1);
   } else if (http_method == "GET") {
-    command.verb = !of_one && method->output_type()->FindFieldByName("data") ? "list" : "get";
+    command.verb = !of_one && IsPage(method->output_type()) ? "list" : "get";
   } else if (http_method == "POST") {
     command.verb = "create";
   } else {
@@ -74,10 +84,10 @@ std::vector<ResourceCommand> ReadContract() {
             pb::DescriptorPool::generated_pool()->FindMethodByName(method->full_name());
         if (!generated || !generated->options().HasExtension(google::api::http)) continue;
         const google::api::HttpRule& rule = generated->options().GetExtension(google::api::http);
-        if (!rule.get().empty()) commands.push_back(CommandOf("GET", rule.get(), method));
-        if (!rule.post().empty()) commands.push_back(CommandOf("POST", rule.post(), method));
-        if (!rule.put().empty()) commands.push_back(CommandOf("PUT", rule.put(), method));
-        if (!rule.delete_().empty()) commands.push_back(CommandOf("DELETE", rule.delete_(), method));
+        if (!rule.get().empty()) commands.push_back(CommandOf("GET", rule.get(), rule.body(), method));
+        if (!rule.post().empty()) commands.push_back(CommandOf("POST", rule.post(), rule.body(), method));
+        if (!rule.put().empty()) commands.push_back(CommandOf("PUT", rule.put(), rule.body(), method));
+        if (!rule.delete_().empty()) commands.push_back(CommandOf("DELETE", rule.delete_(), rule.body(), method));
       }
     }
   }
@@ -87,30 +97,25 @@ std::vector<ResourceCommand> ReadContract() {
   return commands;
 }
 
-Json FieldValue(const std::string& text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  bool digits = !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == text.npos;
-  if (digits) return std::stoll(text);
-  if (text.starts_with('{') || text.starts_with('[')) {
-    Json json = Json::parse(text, nullptr, false);
-    if (!json.is_discarded()) return json;
-  }
-  return text;
+// What a flag's text is in JSON: text where the contract wants text, so that a code of digits stays one.
+Json FieldValue(const pb::FieldDescriptor* field, const std::string& text) {
+  using Type = pb::FieldDescriptor;
+  bool structured = field && (field->is_repeated() || field->cpp_type() == Type::CPPTYPE_MESSAGE);
+  bool plain = field && (field->cpp_type() == Type::CPPTYPE_BOOL || field->cpp_type() == Type::CPPTYPE_INT32 ||
+                         field->cpp_type() == Type::CPPTYPE_DOUBLE);
+  Json json = structured || (plain && !field->is_repeated()) ? Json::parse(text, nullptr, false) : Json(text);
+  if (json.is_discarded()) json = text;
+  if (structured && field->is_repeated() && !json.is_structured()) return Json::array({json});
+  return json;
 }
 
-std::optional<Json> ReadData(const std::string& text) {
-  std::string bytes = text;
-  if (text == "-") {
-    bytes.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else if (text.starts_with('@')) {
-    std::ifstream in(text.substr(1), std::ios::binary);
-    if (!in) return std::nullopt;
-    bytes.assign(std::istreambuf_iterator<char>(in), {});
-  }
-  Json json = Json::parse(bytes, nullptr, false);
-  if (!json.is_object()) return std::nullopt;
-  return json;
+// Text, what a file holds (@FILE) or what standard input brings (-).
+std::optional<std::string> ReadData(const std::string& text) {
+  if (text == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  if (!text.starts_with('@')) return text;
+  std::ifstream in(text.substr(1), std::ios::binary);
+  if (!in) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
 std::string Cell(const Json& row, const char* key) {
@@ -140,63 +145,81 @@ void Print(const Answer& answer, bool json) {
     }
     return;
   }
-  std::printf("%s\n", answer.body.is_null() ? answer.text.c_str() : answer.body.dump(2).c_str());
+  std::string text = answer.body.is_null() ? answer.text : answer.body.dump(2);
+  if (!text.ends_with('\n')) text += '\n';
+  std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
-int Usage(const std::string& noun) {
-  std::fprintf(stderr, "millrace %s VERB [ID] [--field value]… [--data JSON|@FILE|-] [--json]\n", noun.c_str());
-  for (const ResourceCommand& command : ResourceCommands()) {
-    if (command.noun == noun) std::fprintf(stderr, "  %-12s %s\n", command.verb.c_str(), command.help.c_str());
-  }
+int Misused(const std::string& sentence) {
+  std::fprintf(stderr, "millrace: %s\n", sentence.c_str());
   return 2;
 }
 
 struct Call {
   std::vector<std::string> words;
-  Json fields = Json::object();
+  std::map<std::string, std::string> flags;
   bool json = false;
-  std::string if_match, key;
+  // Takes a flag that is no field of the request.
+  std::string Take(const std::string& name) {
+    auto node = flags.extract(name);
+    return node ? node.mapped() : std::string();
+  }
 };
 
 std::optional<Call> ReadArguments(const std::vector<std::string>& arguments) {
   Call call;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
+    size_t equals = word.find('=');
     if (!word.starts_with("--")) {
       call.words.push_back(word);
-      continue;
-    }
-    if (word == "--json") {
+    } else if (word == "--json") {
       call.json = true;
-      continue;
-    }
-    size_t equals = word.find('=');
-    std::string name = word.substr(2, equals == word.npos ? word.npos : equals - 2), value;
-    if (equals != word.npos) {
-      value = word.substr(equals + 1);
-    } else if (i + 1 < arguments.size()) {
-      value = arguments[++i];
-    } else {
-      std::fprintf(stderr, "millrace: %s needs a value\n", word.c_str());
+    } else if (equals == word.npos && i + 1 == arguments.size()) {
+      Misused(word + " needs a value");
       return std::nullopt;
-    }
-    for (char& c : name) c = c == '-' ? '_' : c;
-    if (name == "data") {
-      std::optional<Json> data = ReadData(value);
-      if (!data) {
-        std::fprintf(stderr, "millrace: --data must be a JSON object, @FILE with one, or - for standard input\n");
-        return std::nullopt;
-      }
-      call.fields.update(*data);
-    } else if (name == "if_match") {
-      call.if_match = value;
-    } else if (name == "idempotency_key") {
-      call.key = value;
     } else {
-      call.fields[name] = FieldValue(value);
+      std::string name = word.substr(2, equals == word.npos ? word.npos : equals - 2);
+      for (char& c : name) c = c == '-' ? '_' : c;
+      call.flags[name] = equals == word.npos ? arguments[++i] : word.substr(equals + 1);
     }
   }
   return call;
+}
+
+const ResourceCommand* Find(const std::string& noun, const std::string& verb) {
+  for (const ResourceCommand& command : ResourceCommands()) {
+    if (command.noun == noun && command.verb == verb) return &command;
+  }
+  return nullptr;
+}
+
+// The flags that are no part of the body go behind the path.
+std::string TakeQuery(const ResourceCommand& command, Call* call) {
+  bool no_body = command.http_method == "GET" || command.http_method == "DELETE";
+  std::string query;
+  for (auto it = call->flags.begin(); it != call->flags.end();) {
+    const auto& [name, value] = *it;
+    bool beside = name == "validate_only" ||
+                  (!command.body->FindFieldByName(name) && command.request->FindFieldByName(name) != nullptr);
+    if (!no_body && !beside) {
+      ++it;
+      continue;
+    }
+    query += (query.empty() ? '?' : '&') + name + "=" + http::PercentEncode(value);
+    it = call->flags.erase(it);
+  }
+  return query;
+}
+
+// What the HTTP body is: --data, with the other flags as its fields.
+std::optional<std::string> Body(const ResourceCommand& command, const Call& call, const std::string& data) {
+  Json fields = data.empty() ? Json::object() : Json::parse(data, nullptr, false);
+  if (!fields.is_object()) return std::nullopt;
+  for (const auto& [name, value] : call.flags) {
+    fields[name] = FieldValue(command.body->FindFieldByName(name), value);
+  }
+  return fields.dump();
 }
 
 }  // namespace
@@ -211,41 +234,52 @@ bool IsNoun(const std::string& word) {
   return std::any_of(commands.begin(), commands.end(), [&](const ResourceCommand& c) { return c.noun == word; });
 }
 
+void PrintVerbs(const std::string& noun, FILE* out) {
+  std::fprintf(out, "millrace %s VERB [ID] [--field value]… [--data JSON|@FILE|-] [--json]\n", noun.c_str());
+  for (const ResourceCommand& command : ResourceCommands()) {
+    if (command.noun != noun) continue;
+    bool of_one = command.path.find('{') != command.path.npos;
+    std::fprintf(out, "  %-12s %-3s %s\n", command.verb.c_str(), of_one ? "ID" : "", command.help.c_str());
+  }
+}
+
 int RunResource(const ApiClient& client, const std::vector<std::string>& arguments) {
   std::optional<Call> call = ReadArguments(arguments);
   if (!call) return 2;
-  std::string noun = call->words[0], verb = call->words.size() > 1 ? call->words[1] : "";
-  const ResourceCommand* command = nullptr;
-  for (const ResourceCommand& candidate : ResourceCommands()) {
-    if (candidate.noun == noun && candidate.verb == verb) command = &candidate;
+  if (call->words.size() < 2) {
+    PrintVerbs(call->words[0], stderr);
+    return 2;
   }
-  if (!command) return Usage(noun);
+  const std::string &noun = call->words[0], &verb = call->words[1];
+  const ResourceCommand* command = Find(noun, verb);
+  if (!command) {
+    Misused(noun + ": there is no verb " + verb + "; these are:");
+    PrintVerbs(noun, stderr);
+    return 2;
+  }
   std::string path = command->path;
-  if (size_t open = path.find('{'); open != path.npos) {
-    if (call->words.size() < 3) {
-      std::fprintf(stderr, "millrace %s %s: which one? Give its id\n", noun.c_str(), verb.c_str());
-      return 2;
-    }
-    path.replace(open, path.find('}') + 1 - open, http::PercentEncode(call->words[2]));
+  size_t open = path.find('{');
+  size_t words = open == path.npos ? 2 : 3;
+  if (call->words.size() < words) return Misused(noun + " " + verb + ": which one? Give its id");
+  if (call->words.size() > words) return Misused(noun + " " + verb + " takes no " + call->words[words]);
+  if (open != path.npos) path.replace(open, path.find('}') + 1 - open, http::PercentEncode(call->words[2]));
+  std::string if_match = call->Take("if_match"), key = call->Take("idempotency_key"), type = call->Take("content_type");
+  std::optional<std::string> data = ReadData(call->Take("data"));
+  if (!data) return Misused("the file that --data names cannot be read");
+  path += TakeQuery(*command, &*call);
+  bool raw = command->body->full_name() == "google.api.HttpBody";
+  if (!raw) data = Body(*command, *call, *data);
+  if (!data) return Misused("--data must be a JSON object, @FILE with one, or - for standard input");
+  if (type.empty()) type = !raw ? "application/json" : noun == "imports" ? "text/csv" : "application/octet-stream";
+  Answer answer = client.Send(command->http_method, path, *data, type, key, if_match);
+  if (answer.ok()) {
+    Print(answer, call->json);
+    return 0;
   }
-  Json body;
-  if (command->http_method == "GET" || command->http_method == "DELETE") {
-    char mark = '?';
-    for (const auto& [name, value] : call->fields.items()) {
-      path += mark + name + "=" + http::PercentEncode(value.is_string() ? value.get<std::string>() : value.dump());
-      mark = '&';
-    }
-  } else {
-    body = call->fields;
-  }
-  Answer answer = client.Call(command->http_method, path, body, call->key, call->if_match);
-  if (!answer.ok()) {
-    if (call->json && answer.body.is_object()) std::printf("%s\n", answer.body.dump(2).c_str());
-    std::fprintf(stderr, "%s\n", Describe(answer).c_str());
-    return answer.status == 401 || answer.status == 403 ? 4 : 1;
-  }
-  Print(answer, call->json);
-  return 0;
+  if (call->json && answer.body.is_object()) std::printf("%s\n", answer.body.dump(2).c_str());
+  std::fprintf(stderr, "%s\n", Describe(answer).c_str());
+  if (answer.status == 401) std::fprintf(stderr, "%s\n", kHowToGiveAKey);
+  return answer.status == 401 || answer.status == 403 ? 4 : 1;
 }
 
 }  // namespace millrace

@@ -215,7 +215,7 @@ const std::vector<std::string>& ServiceNames() {
 int Serve(const runtime::Settings& settings) {
   std::vector<std::string> faults;
   std::set<std::string> wanted = ReadRoles(settings, &faults);
-  CheckNeeded(settings, wanted, &faults);
+  if (faults.empty()) CheckNeeded(settings, wanted, &faults);
   if (!faults.empty()) {
     for (const std::string& fault : faults) std::fprintf(stderr, "millrace: %s\n", fault.c_str());
     return 2;

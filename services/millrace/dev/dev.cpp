@@ -86,14 +86,24 @@ class Supervisor {
 
   bool Prepare() {
     std::error_code error;
-    if (options_.reset) fs::remove_all(options_.data, error);
-    for (const char* folder : {"", "log", "redis", "blobs"}) fs::create_directories(Path(folder), error);
+    fs::create_directories(options_.data, error);
+    if (!error) options_.data = fs::canonical(options_.data, error).string();
     if (error) return Fail(options_.data + " cannot be made: " + error.message() + "; choose another with --data");
-    options_.data = fs::canonical(options_.data).string();
     lock_ = open(Path("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock_ < 0 || flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    if (lock_ < 0) return Fail(options_.data + " cannot be written to; choose another folder with --data");
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+      close(lock_);
+      lock_ = -1;
       return Fail("another millrace dev runs on " + options_.data + "; stop it, or choose another folder with --data");
     }
+    // Only what dev made itself: the folder may be anybody's.
+    for (const char* made : {"postgres", "run", "redis", "blobs", "log", "keys.json", "dev.json"}) {
+      if (options_.reset && !error) fs::remove_all(Path(made), error);
+    }
+    for (const char* folder : {"log", "redis", "blobs"}) {
+      if (!error) fs::create_directories(Path(folder), error);
+    }
+    if (error) return Fail(options_.data + " cannot be prepared: " + error.message());
     if (options_.port != 0 && !IsFree(options_.port)) {
       return Fail("port " + std::to_string(options_.port) +
                   " is taken; choose another with --port, or 0 for any free one");
@@ -366,9 +376,10 @@ class Supervisor {
       if (kept.pid > 0) End(kept.pid, kept.program.end_signal, 25);
       kept_.pop_back();
     }
+    if (lock_ < 0) return;  // the folder is another's
     std::error_code error;
     fs::remove(Path("dev.json"), error);
-    if (lock_ >= 0) close(lock_);
+    close(lock_);
   }
 
   DevOptions options_;
