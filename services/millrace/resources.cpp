@@ -93,7 +93,11 @@ std::vector<ResourceCommand> ReadContract() {
   }
   std::erase_if(commands,
                 [](const ResourceCommand& c) { return c.noun == "custodian"; });  // the bank's door, not a person's
-  std::stable_sort(commands.begin(), commands.end(), [](const auto& a, const auto& b) { return a.noun < b.noun; });
+  // By noun; a multimap keeps the contract's order among those of one.
+  std::multimap<std::string, ResourceCommand> by_noun;
+  for (ResourceCommand& command : commands) by_noun.emplace(command.noun, std::move(command));
+  commands.clear();
+  for (auto& [noun, command] : by_noun) commands.push_back(std::move(command));
   return commands;
 }
 

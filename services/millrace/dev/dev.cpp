@@ -96,6 +96,8 @@ class Supervisor {
       lock_ = -1;
       return Fail("another millrace dev runs on " + options_.data + "; stop it, or choose another folder with --data");
     }
+    if (!AwaitPredecessor())
+      return Fail("programs that an earlier millrace dev left on " + options_.data + " still run");
     // Only what dev made itself: the folder may be anybody's.
     for (const char* made : {"postgres", "run", "redis", "blobs", "log", "keys.json", "dev.json"}) {
       if (options_.reset && !error) fs::remove_all(Path(made), error);
@@ -110,6 +112,13 @@ class Supervisor {
     }
     if (options_.port == 0) options_.port = FreePort();
     return ReadKeys();
+  }
+
+  // A killed dev takes its programs along, but they need a moment to end. They have inherited this lock, so it is free
+  // once the last one is gone; ours will hold it.
+  bool AwaitPredecessor() {
+    int held = open(Path("programs.lock").c_str(), O_RDWR | O_CREAT, 0600);
+    return held >= 0 && WaitFor(0, [&] { return flock(held, LOCK_EX | LOCK_NB) == 0; });
   }
 
   // Secrets of this instance, made once.
