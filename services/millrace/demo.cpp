@@ -173,7 +173,6 @@ class Story {
     Chapter("需求匹配", "A small enterprise states a demand in Chinese and gets ranked, explained matches");
     Time from = now_ + std::chrono::hours(24);
     Json requirement = {
-        {"tolerance_um", "20"},
         {"envelope_x_mm", "200"},
         {"envelope_y_mm", "120"},
         {"envelope_z_mm", "60"},
@@ -184,7 +183,7 @@ class Story {
         {"place", {{"longitude", 120.58}, {"latitude", 31.30}}},
         {"max_distance_km", "100"}};
     Json demand = {{"title", "铝合金支架五轴加工"},
-                   {"text", "需要五轴加工 6061 铝合金支架 40 件，公差 0.02 mm，苏州附近"},
+                   {"text", "需要五轴加工 6061 铝合金支架 40 件，苏州附近"},
                    {"requirement", requirement}};
     Answer stated = Call(buyer_, "POST", "/v1/demands", demand, 201);
     demand_ = stated.body["id"].get<std::string>();
@@ -211,8 +210,8 @@ class Story {
     // The first match may stand with another enterprise of the catalogue; then the operator acts as its key holder.
     if (match_["provider_id"] != provider_.id) {
       provider_.id = match_["provider_id"].get<std::string>();
-      Answer key = Call("operator", operator_, "POST", "/v1/api_keys",
-                        Json{{"display_name", "demo"}, {"organization_id", provider_.id}}, 201);
+      Answer key = Call("operator", operator_, "POST", "/v1/api_keys?organization_id=" + provider_.id,
+                        Json{{"display_name", "demo"}}, 201);
       provider_.client = ApiClient(instance_.url, key.body["secret"].get<std::string>(), true);
       provider_before_ = Credit(provider_, "PROVIDER");
     }
