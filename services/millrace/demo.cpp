@@ -273,12 +273,14 @@ class Story {
         "the escrow");
     const Json& escrow = list.body["data"][0];
     escrow_ = escrow["id"].get<std::string>();
-    Say("missing " + MoneyText(escrow["missing"]) + ", reference " + escrow["payment_reference"].get<std::string>());
-    Json transfer = {{"amount", escrow["missing"]["amount"]},
-                     {"currency", "CNY"},
-                     {"reference", escrow["payment_reference"]},
-                     {"payer_name", "示例企业"}};
-    Call("bank", bank_, "POST", "/sandbox/transfers", transfer, 201);
+    if (escrow["state"] == "AWAITING") {  // otherwise the balance covered it
+      Say("missing " + MoneyText(escrow["missing"]) + ", reference " + escrow["payment_reference"].get<std::string>());
+      Json transfer = {{"amount", escrow["missing"]["amount"]},
+                       {"currency", "CNY"},
+                       {"reference", escrow["payment_reference"]},
+                       {"payer_name", "示例企业"}};
+      Call("bank", bank_, "POST", "/sandbox/transfers", transfer, 201);
+    }
     Until(
         buyer.client, "/v1/bookings/" + booking_, [](const Json& body) { return body["state"] == "CONFIRMED"; },
         "CONFIRMED");
@@ -357,27 +359,42 @@ class Story {
     Call(provider_, "POST", "/v1/reviews", praise, 201);
   }
 
+  // The first window after `last` that can be booked: of the alternatives that the rival was offered, else the same
+  // hours of a later day.
+  Json NextWindow(const Party& buyer, Json body, const Json& last) {
+    std::vector<Json> windows(alternatives_.begin(), alternatives_.end());
+    for (int day = 1; day <= 14; ++day) {
+      Json later;
+      for (const char* key : {"start_time", "end_time"}) {
+        later[key] = FormatTime(*ParseTime(last[key].get<std::string>()) + std::chrono::hours(24 * day));
+      }
+      windows.push_back(later);
+    }
+    std::sort(windows.begin(), windows.end(),
+              [](const Json& a, const Json& b) { return a["start_time"] < b["start_time"]; });
+    for (const Json& window : windows) {
+      if (window["start_time"] < last["end_time"]) continue;
+      body["window"] = window;
+      if (buyer.client.Call("POST", "/v1/bookings?validate_only=true", body).ok()) return window;
+    }
+    throw StoryStopped{"no later window can be booked"};
+  }
+
   // A newcomer has grade N until three settled bookings with two counterparties.
   void TradeOn() {
     Chapter("评级", "Two more trades earn the provider a grade: the rival takes an alternative, the buyer comes back");
     Json before = Credit(provider_, "PROVIDER");
-    std::vector<Json> windows;
-    for (const Json& window : alternatives_) {
-      if (window["start_time"] >= match_["window"]["end_time"]) windows.push_back(window);
-    }
-    std::sort(windows.begin(), windows.end(),
-              [](const Json& a, const Json& b) { return a["start_time"] < b["start_time"]; });
-    if (windows.size() < 2) throw StoryStopped{"the refusal offers fewer than two later windows"};
-    const Party* buyers[] = {&rival_, &buyer_};
-    for (size_t i = 0; i < 2; ++i) {
+    Json window = match_["window"];
+    for (const Party* buyer : {&rival_, &buyer_}) {
       Json body = BookingOfMatch();
       body.erase("demand_id");
-      body["window"] = windows[i];
-      BookAs(*buyers[i], body);
-      PayAs(*buyers[i]);
-      DeliverAndAccept(*buyers[i], WorkUpTo(windows[i]));
-      PaidOut(*buyers[i]);
-      ReviewEachOther(*buyers[i]);
+      window = NextWindow(*buyer, body, window);
+      body["window"] = window;
+      BookAs(*buyer, body);
+      PayAs(*buyer);
+      DeliverAndAccept(*buyer, WorkUpTo(window));
+      PaidOut(*buyer);
+      ReviewEachOther(*buyer);
     }
     Show(provider_, "PROVIDER", before);
   }
