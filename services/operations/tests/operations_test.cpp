@@ -277,6 +277,23 @@ TEST_F(OperationsTest, AProposalKeepsNoCapacityAndIsCheckedAfresh) {
   EXPECT_EQ(Get(one, third->id()).state(), v1::Booking::EXPIRED);
 }
 
+TEST_F(OperationsTest, AKeyActsOnlyOnTheSideOfItsRoles) {
+  Offered machine;
+  Publish(machine);
+  Uuid buyer = Uuid::New();
+  auto booked = Book(buyer, machine, 0, 4);
+  ASSERT_TRUE(booked);
+  v1::BookingVerbRequest request;
+  request.set_id(booked->id());
+  CallContext buying_alone = As(machine.provider, "");
+  buying_alone.roles = {"buyer"};
+  auto refused = Await(operations().ActOnBooking(buying_alone, request, BookingEvent::kCancel, "Verb"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInsufficientScope);
+  EXPECT_EQ(Get(buyer, booked->id()).state(), v1::Booking::CONFIRMED);
+  EXPECT_TRUE(Act(machine.provider, booked->id(), BookingEvent::kCancel));
+}
+
 TEST_F(OperationsTest, KnowsListingsByEventOrByAsking) {
   Offered machine;
   EXPECT_EQ(Book(Uuid::New(), machine, 0, 4).error().code, ErrorCode::kNotFound);
