@@ -117,6 +117,7 @@ class Mapper {
       if (map[key].IsMap() && map[key]["from"]) continue;  // the platform maps the name
       values_.push_back(ReadValue(map[key], key));
     }
+    if (map["attributes"] && !map["attributes"].IsMap()) throw MapFault{"the map's attributes must be a mapping"};
     for (const auto& entry : map["attributes"]) {
       values_.push_back(ReadValue(entry.second, "attributes." + entry.first.as<std::string>()));
     }

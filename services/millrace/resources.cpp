@@ -204,8 +204,7 @@ std::string TakeQuery(const ResourceCommand& command, Call* call) {
   std::string query;
   for (auto it = call->flags.begin(); it != call->flags.end();) {
     const auto& [name, value] = *it;
-    bool beside = name == "validate_only" ||
-                  (!command.body->FindFieldByName(name) && command.request->FindFieldByName(name) != nullptr);
+    bool beside = !command.body->FindFieldByName(name) && command.request->FindFieldByName(name) != nullptr;
     if (!no_body && !beside) {
       ++it;
       continue;
