@@ -431,8 +431,9 @@ def test_dev_as_an_ordinary_user(folder):
         done = subprocess.run(["runuser", "-u", user, "--", str(copied / "millrace"), "verify"], cwd=home, capture_output=True,
                               text=True, env=environment(HOME=str(home)))
         assert done.returncode == 0 and "holds" in done.stdout, done
-        one.terminate()
-        one.wait(40)
+        # Not by runuser, which would not wait for it to end.
+        os.kill(int(pathlib.Path(f"/proc/{processes['postgres']}/stat").read_text().rsplit(")", 1)[1].split()[1]), signal.SIGTERM)
+        assert one.wait(40) == 0
         assert not any(map(alive, processes.values()))
     finally:
         if one and one.poll() is None:
