@@ -5,6 +5,8 @@
 
 #include <random>
 
+#include "tests/support/rounds.h"
+
 namespace millrace {
 namespace {
 
@@ -33,7 +35,7 @@ TEST(Csv, ReadsQuotesLineEndsAndBlankLines) {
 TEST(Csv, ReadsBackWhatItWrites) {
   std::mt19937 random(7);
   const std::string letters = "ab,\"\r\n =工";
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < Rounds(2000); ++round) {
     Record record;
     for (int i = 1 + static_cast<int>(random() % 4); i > 0; --i) {
       std::string field;

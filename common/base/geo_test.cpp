@@ -6,6 +6,7 @@
 #include <random>
 
 #include "common/base/units.h"
+#include "tests/support/rounds.h"
 
 namespace millrace {
 namespace {
@@ -19,7 +20,7 @@ TEST(Geo, ShiftsTiananmenAsMapsDo) {
 TEST(Geo, InvertsGcj02AllOverChinaWithinAMetre) {
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> longitude(74, 135), latitude(18, 53);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < Rounds(2000); ++i) {
     Point at{longitude(random), latitude(random)};
     Point shifted = ToGcj02(at);
     double moved_m = DistanceKm(at, shifted) * 1000;

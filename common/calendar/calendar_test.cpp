@@ -8,6 +8,8 @@
 #include <ctime>
 #include <random>
 
+#include "tests/support/rounds.h"
+
 namespace millrace::calendar {
 namespace {
 
@@ -115,7 +117,7 @@ TEST(Calendar, AgreesWithTheCLibraryMinuteByMinute) {
   std::mt19937_64 random(11);
   for (Time from : {At("2026-03-25T00:00:00Z"), At("2026-10-22T00:00:00Z"), At("2026-07-01T12:34:00Z"),
                     At("2026-04-01T00:00:00Z"), At("2026-11-01T00:00:00Z")}) {
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < Rounds(12); ++i) {
       Rules rules = RandomRules(random, from);
       ASSERT_TRUE(CheckRules(rules, "#").empty());
       ASSERT_NO_FATAL_FAILURE(ExpectSameAsLibc(rules, {from, from + hours(24 * 8)}));
@@ -191,7 +193,7 @@ std::vector<Busy> RandomBusy(std::mt19937_64& random, Time from, int count, int 
 TEST(Calendar, PeakUseIsTheMostAtOneInstant) {
   std::mt19937_64 random(12);
   Time from = At("2026-10-05T00:00:00Z");
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < Rounds(300); ++i) {
     std::vector<Busy> busy = RandomBusy(random, from, static_cast<int>(random() % 12), 4);
     Interval window{from + minutes(5 * static_cast<int64_t>(random() % 600)), from};
     window.end = window.start + minutes(5 * static_cast<int64_t>(1 + random() % 600));
@@ -229,7 +231,7 @@ TEST(Calendar, FreeWindowsAreExactlyTheEarliestBookableOnes) {
   std::mt19937_64 random(13);
   Time from = At("2026-10-22T00:00:00Z");
   int found = 0;
-  for (int i = 0; i < 400; ++i) {
+  for (int i = 0; i < Rounds(400); ++i) {
     Rules rules = RandomRules(random, from);
     for (WeeklyRule& rule : rules.weekly) rule.start_minute -= rule.start_minute % 5;
     rules.lead_time_minutes = static_cast<int>(random() % 3) * 600;
@@ -260,7 +262,7 @@ TEST(Calendar, AlternativesAreBookableNearestFirst) {
   Time from = At("2026-10-05T00:00:00Z");
   Rules rules = Daily(480, 1080);
   rules.buffer_after_minutes = 30;
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < Rounds(50); ++i) {
     std::vector<Busy> busy = RandomBusy(random, from, 10, 1);
     Interval wanted{from + minutes(15 * static_cast<int64_t>(random() % 300)), from};
     wanted.end = wanted.start + minutes(15 * static_cast<int64_t>(1 + random() % 30));

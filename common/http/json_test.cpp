@@ -14,6 +14,7 @@
 #include "millrace/listing/v1/attributes.pb.h"
 #include "millrace/type/common.pb.h"
 #include "millrace/type/money.pb.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::http {
 namespace {
@@ -275,7 +276,7 @@ TEST(RoundTrip, MutatedBodiesAreReadOrRefusedWithAPointer) {
   const std::string kBytes = "{}[]\",:\\u0d8e+-.\x80\xFF\x00\n n9";
   std::mt19937 random(20261124);
   int read = 0, refused = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < Rounds(20000); ++i) {
     std::string text = kSeed;
     for (unsigned changes = random() % 4 + 1; changes > 0; --changes) {
       size_t at = random() % text.size();

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "common/base/money.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::pricing {
 namespace {
@@ -134,7 +135,7 @@ Plan RandomPlan(std::mt19937_64& random) {
 
 TEST(Pricing, LinesSumToTotalWhichIsNetAndVat) {
   std::mt19937_64 random(7);
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < Rounds(20000); ++i) {
     Plan plan = RandomPlan(random);
     ASSERT_TRUE(CheckPlan(plan, "#").empty());
     auto price =
@@ -149,7 +150,7 @@ TEST(Pricing, LinesSumToTotalWhichIsNetAndVat) {
 
 TEST(Pricing, TimeOfWholeHoursSplitsWithoutLoss) {
   std::mt19937_64 random(8);
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < Rounds(5000); ++i) {
     Plan plan = Hourly(static_cast<int64_t>(random() % 1'000'000));
     int64_t first = static_cast<int64_t>(1 + random() % 50), second = static_cast<int64_t>(1 + random() % 50);
     ASSERT_EQ(PriceWindow(plan, For(60 * first), 1)->total + PriceWindow(plan, For(60 * second), 1)->total,
@@ -163,7 +164,7 @@ TEST(Pricing, TimeOfWholeHoursSplitsWithoutLoss) {
 
 TEST(Pricing, NeverFallsWithTimeOrUnits) {
   std::mt19937_64 random(9);
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < Rounds(5000); ++i) {
     Plan plan = RandomPlan(random);
     int64_t length = 1 + static_cast<int64_t>(random() % 9000);
     int64_t total = PriceWindow(plan, For(length), 2)->total;

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "services/credit/domain/outcomes.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::credit::domain {
 namespace {
@@ -104,7 +105,7 @@ TEST(Model, TheFirstTradeMovesTheScoreAndNarrowsItsInterval) {
 
 TEST(Model, PointsSumToTheScoreExactly) {
   std::mt19937 random(7);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < Rounds(100); ++round) {
     Assessment assessment = Assess(Role::kProvider, Random(random, 1 + round % 30));
     int sum = kScoreBase + assessment.limit_points;
     for (const DimensionPoints& dimension : assessment.dimensions) {
@@ -121,7 +122,7 @@ TEST(Model, PointsSumToTheScoreExactly) {
 
 TEST(Model, TheLogGivesTheSameBitsAgainAndSumsDoNotDependOnOrder) {
   std::mt19937 random(8);
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < Rounds(30); ++round) {
     std::vector<Fact> facts = Random(random, 25);
     Replayed once = Replay(Role::kProvider, facts), twice = Replay(Role::kProvider, facts);
     EXPECT_EQ(once.assessment, twice.assessment);
@@ -146,7 +147,7 @@ TEST(Model, KnownScores) {
 
 TEST(Model, GoodFactsNeverLowerAndBadOnesNeverRaise) {
   std::mt19937 random(9);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < Rounds(100); ++round) {
     std::vector<Fact> facts = Random(random, 12);
     Assessment before = Assess(Role::kProvider, facts);
     std::vector<Fact> better = facts, worse = facts;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "services/escrow/domain/reference.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::escrow::domain {
 namespace {
@@ -418,7 +419,7 @@ class Fuzz {
 TEST(BookFuzz, AgreesWithTheNaiveModel) {
   const char* given = std::getenv("MILLRACE_SEED");
   uint64_t first = given ? std::strtoull(given, nullptr, 10) : std::random_device()();
-  for (uint64_t seed = first; seed < first + (given ? 1 : 60) && !::testing::Test::HasFailure(); ++seed) {
+  for (uint64_t seed = first; seed < first + static_cast<uint64_t>(given ? 1 : Rounds(60)) && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("MILLRACE_SEED=" + std::to_string(seed));
     Fuzz(seed).Run(300);
   }

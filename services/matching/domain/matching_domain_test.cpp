@@ -9,6 +9,7 @@
 #include "services/matching/domain/demand_states.h"
 #include "services/matching/domain/match.h"
 #include "services/matching/domain/sentences.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::matching::domain {
 namespace {
@@ -339,7 +340,7 @@ void ExpectExact(const World& world, const Index& index, const Need& need, Time 
 
 TEST(Matching, AgreesWithTheDefinitionsOnRandomWorlds) {
   int relaxations = 0, matches = 0;
-  for (uint64_t seed = 1; seed <= 25; ++seed) {
+  for (uint64_t seed = 1; seed <= static_cast<uint64_t>(Rounds(25)); ++seed) {
     Maker maker(seed);
     Index index;
     World world;

@@ -6,6 +6,7 @@
 
 #include "services/operations/domain/capacity.h"
 #include "services/operations/domain/trade.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::operations {
 namespace {
@@ -271,7 +272,7 @@ TEST(Capacity, RandomCommandsSellExactlyWhatTheNaiveModelAllows) {
   around[0].descendants = {left, right};
   around[1].ancestors = around[2].ancestors = {line};
   around[3].capacity = 3;
-  for (uint32_t seed = 1; seed <= 60; ++seed) {
+  for (uint32_t seed = 1; seed <= static_cast<uint32_t>(Rounds(60)); ++seed) {
     std::mt19937 random(seed);
     auto pick = [&](int below) { return static_cast<int>(random() % static_cast<uint32_t>(below)); };
     Model model;

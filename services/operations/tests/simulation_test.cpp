@@ -5,6 +5,7 @@
 #include "common/telemetry/log.h"
 #include "common/terms/terms.h"
 #include "services/operations/tests/world.h"
+#include "tests/support/rounds.h"
 
 namespace millrace::operations {
 namespace {
@@ -105,7 +106,7 @@ TEST_F(SimulationTest, EveryBookingEndsAndItsMoneyFits) {
   telemetry::SetLevel(telemetry::Level::kError);  // refused steps are what this is about
   escrow_.random = &random_;
   std::map<int, int> ends;
-  for (uint32_t seed = 1; seed <= 8; ++seed) {
+  for (uint32_t seed = 1; seed <= static_cast<uint32_t>(Rounds(8)); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     random_.seed(seed);
     bookings_.clear();
