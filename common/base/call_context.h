@@ -21,17 +21,20 @@ struct ReplyInfo {
 
 // Who calls, and how. Made by the gateway from the credential, carried between services as gRPC metadata.
 struct CallContext {
-  Uuid organization;            // nil: not authenticated, or a service on its own behalf
-  std::string actor;            // key id "key_…", or "service:operations"
-  std::set<std::string> roles;  // provider, buyer, operator, regulator, service
+  Uuid organization;             // nil: not authenticated, or a service on its own behalf
+  std::string actor;             // key id "key_…", or "service:operations"
+  Uuid member;                   // the person whose credential it is; nil: none's
+  std::set<std::string> roles;   // provider, buyer, operator, regulator, admin, service
+  std::set<std::string> scopes;  // "bookings:write", "*:read"; empty: all that the roles allow. The edge checks them
   bool organization_verified = false;
-  std::string request_id;   // req_…
-  std::string traceparent;  // W3C trace context
+  std::string request_id;       // req_…
+  std::string traceparent;      // W3C trace context
   Time deadline = Time::max();  // wall time
   std::string idempotency_key;  // empty: none given
   std::string fingerprint;      // 32 bytes: SHA-256 of method and request; set where the request is dispatched
   std::string if_match;         // etag without quotes, "*", or empty
   bool validate_only = false;
+  std::string act;  // a serialized events.v1.Act, set where the request is dispatched if the audit log wants it
   Language language = Language::kZh;
   std::map<std::string, std::string> headers;  // lower-case names; only on routes that check a signature
   std::string raw_body;                        // likewise: the bytes as they came

@@ -21,6 +21,7 @@ inline constexpr size_t kWriterQueue = 4096;
 inline constexpr int kEventsPerPull = 500;
 inline constexpr int kEventsPerStamp = 5000;
 inline constexpr int kTasksPerPoll = 100;
+inline constexpr size_t kTaskLanes = 16;
 inline constexpr int kReservationsPerBooking = 32;
 inline constexpr int kAlternatives = 5;
 inline constexpr int kMatchesMax = 50;

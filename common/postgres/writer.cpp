@@ -17,6 +17,8 @@ CommandHeader CommandHeader::Of(const CallContext& context, std::string_view met
   header.fingerprint = context.fingerprint;
   header.traceparent = context.traceparent;
   header.validate_only = context.validate_only;
+  header.act = context.act;
+  header.request_id = context.request_id;
   return header;
 }
 
@@ -306,6 +308,10 @@ void WriterCore::RunOnce(std::vector<std::shared_ptr<Slot>>& slots) {
     std::vector<std::string> refused_organizations, refused_methods, refused_keys;
     for (Slot* slot : to_decide) {
       Result<std::string> decided = slot->decide(*set);
+      if (decided && !slot->header.act.empty()) {
+        set->events.push_back(
+            {"act.performed", slot->header.request_id, 1, {}, "millrace.events.v1.Act", slot->header.act});
+      }
       traces.resize(set->events.size(), slot->header.traceparent);
       if (!slot->header.key.empty() && (decided || KeptWithKey(decided.error()))) {
         kept_organizations.push_back(slot->header.organization.Hex());

@@ -74,6 +74,8 @@ struct CommandHeader {
   std::string fingerprint;
   std::string traceparent;
   bool validate_only = false;  // decides alone, saves nothing and keeps no outcome
+  std::string act;             // a serialized events.v1.Act, logged as act.performed with the effect; empty: none
+  std::string request_id;
   static CommandHeader Of(const CallContext& context, std::string_view method);
 };
 

@@ -8,7 +8,9 @@ namespace {
 
 constexpr std::string_view kOrganization = "millrace-organization";
 constexpr std::string_view kActor = "millrace-actor";
+constexpr std::string_view kMember = "millrace-member";
 constexpr std::string_view kRoles = "millrace-roles";
+constexpr std::string_view kScopes = "millrace-scopes";
 constexpr std::string_view kVerified = "millrace-verified";
 constexpr std::string_view kRequestId = "millrace-request-id";
 constexpr std::string_view kTraceparent = "traceparent";
@@ -34,15 +36,31 @@ std::string Get(const MetadataLookup& lookup, std::string_view name) {
   return lookup(std::string(name) + "-bin").value_or("");
 }
 
+std::string Join(const std::set<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+std::set<std::string> Split(const std::string& text) {
+  std::set<std::string> words;
+  for (size_t start = 0; start < text.size();) {
+    size_t comma = std::min(text.find(',', start), text.size());
+    words.insert(text.substr(start, comma - start));
+    start = comma + 1;
+  }
+  return words;
+}
+
 }  // namespace
 
 std::vector<MetadataPair> WriteContext(const CallContext& context) {
   std::vector<MetadataPair> pairs;
   if (!context.organization.IsNil()) Put(&pairs, kOrganization, FormatId("org", context.organization));
   Put(&pairs, kActor, context.actor);
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  Put(&pairs, kRoles, roles);
+  if (!context.member.IsNil()) Put(&pairs, kMember, FormatId("usr", context.member));
+  Put(&pairs, kRoles, Join(context.roles));
+  Put(&pairs, kScopes, Join(context.scopes));
   if (context.organization_verified) Put(&pairs, kVerified, "1");
   Put(&pairs, kRequestId, context.request_id);
   Put(&pairs, kTraceparent, context.traceparent);
@@ -61,12 +79,9 @@ CallContext ReadContext(const MetadataLookup& lookup) {
   CallContext context;
   context.organization = IdOrNil(Get(lookup, kOrganization));
   context.actor = Get(lookup, kActor);
-  std::string roles = Get(lookup, kRoles);
-  for (size_t start = 0; start < roles.size();) {
-    size_t comma = std::min(roles.find(',', start), roles.size());
-    context.roles.insert(roles.substr(start, comma - start));
-    start = comma + 1;
-  }
+  context.member = IdOrNil(Get(lookup, kMember));
+  context.roles = Split(Get(lookup, kRoles));
+  context.scopes = Split(Get(lookup, kScopes));
   context.organization_verified = Get(lookup, kVerified) == "1";
   context.request_id = Get(lookup, kRequestId);
   context.traceparent = Get(lookup, kTraceparent);

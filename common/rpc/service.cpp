@@ -5,6 +5,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -15,6 +16,9 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/validator.h"
 #include "common/telemetry/log.h"
+#include "google/api/annotations.pb.h"
+#include "google/api/httpbody.pb.h"
+#include "millrace/events/v1/events.pb.h"
 #include "millrace/type/options.pb.h"
 
 namespace millrace::rpc {
@@ -22,6 +26,7 @@ namespace {
 
 constexpr size_t kIdempotencyKeyMin = 8;
 constexpr size_t kIdempotencyKeyMax = 255;
+constexpr size_t kActRequestBytes = 4 * 1024;
 
 [[noreturn]] void Die(std::string_view why, std::string_view method) {
   std::fprintf(stderr, "rpc: %.*s: %.*s\n", static_cast<int>(method.size()), method.data(),
@@ -85,6 +90,57 @@ std::string Fingerprint(const MethodDescriptor* method, const Message& request) 
   return crypto::Sha256(bytes);
 }
 
+// Whether the audit log wants the call: a command over a route, by an office or of a kind that is marked.
+bool IsAct(const MethodDescriptor* method, const CallContext& context) {
+  const type::MethodRules& rules = RulesOf(method);
+  if (rules.internal() || context.validate_only || !method->options().HasExtension(google::api::http)) return false;
+  if (!method->options().GetExtension(google::api::http).get().empty()) return false;
+  return rules.audited() || context.IsOperator() || context.Has("regulator");
+}
+
+// Empties the fields that no log may show.
+void Redact(Message* message) {
+  if (auto* file = dynamic_cast<google::api::HttpBody*>(message)) file->clear_data();
+  const auto* reflection = message->GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(*message, &fields);
+  for (const auto* field : fields) {
+    if (field->options().GetExtension(type::field).secret()) {
+      reflection->ClearField(message, field);
+    } else if (field->message_type() && !field->is_map()) {
+      int count = field->is_repeated() ? reflection->FieldSize(*message, field) : 1;
+      for (int i = 0; i < count; ++i) {
+        Redact(field->is_repeated() ? reflection->MutableRepeatedMessage(message, field, i)
+                                    : reflection->MutableMessage(message, field));
+      }
+    }
+  }
+}
+
+std::string ActOf(const MethodDescriptor* method, const CallContext& context, const Message& request) {
+  events::v1::Act act;
+  act.set_method(method->full_name());
+  if (!context.organization.IsNil()) act.set_organization_id(FormatId("org", context.organization));
+  act.set_actor(context.actor);
+  if (!context.member.IsNil()) act.set_member_id(FormatId("usr", context.member));
+  for (const std::string& role : context.roles) act.add_roles(role);
+  const auto* id = request.GetDescriptor()->FindFieldByName("id");
+  if (id && id->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING && !id->is_repeated()) {
+    act.set_subject(request.GetReflection()->GetString(request, id));
+  }
+  std::unique_ptr<Message> shown(request.New());
+  shown->CopyFrom(request);
+  Redact(shown.get());
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  (void)google::protobuf::util::MessageToJsonString(*shown, act.mutable_request(), options);
+  size_t cut = std::min(act.request().size(), kActRequestBytes);
+  while (cut < act.request().size() && cut > 0 && (act.request()[cut] & 0xC0) == 0x80) --cut;  // no half character
+  act.mutable_request()->resize(cut);
+  act.set_request_id(context.request_id);
+  return act.SerializeAsString();
+}
+
 }  // namespace
 
 const MethodDescriptor* FindMethod(std::string_view full_name) {
@@ -117,6 +173,7 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
     request->ByteSizeLong();  // fills the sizes that the serialization relies on
     context.fingerprint = Fingerprint(method, *request);
   }
+  if (IsAct(method, context)) context.act = ActOf(method, context, *request);
   std::string request_id = context.request_id;
   Result<std::unique_ptr<Message>> answer = Fail(ErrorCode::kInternal);
   try {

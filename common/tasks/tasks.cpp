@@ -108,16 +108,21 @@ Task<Result<int>> Runner::FireAndSettle() {
   co_return ended;
 }
 
+Task<Result<std::vector<DueTask>>> Runner::ClaimDue() {
+  auto claim = [](Transaction& tx) {
+    Params params;
+    params.Int(limits::kTasksPerPoll);
+    return Read(tx.Execute(kClaimDue, params));
+  };
+  Result<std::vector<DueTask>> claimed = co_await worker_.Run(claim);
+  co_return std::move(claimed);
+}
+
 Task<Result<int>> Runner::FireDue() {
   InHand in_hand(in_hand_);
   int fired = 0;
   while (!stopped_) {
-    auto claim = [](Transaction& tx) {
-      Params params;
-      params.Int(limits::kTasksPerPoll);
-      return Read(tx.Execute(kClaimDue, params));
-    };
-    Result<std::vector<DueTask>> claimed = co_await worker_.Run(claim);
+    Result<std::vector<DueTask>> claimed = co_await ClaimDue();
     if (!claimed) co_return std::unexpected<Error>(std::move(claimed).error());
     if (claimed->empty()) co_return fired;
     for (DueTask& task : *claimed) {
@@ -141,10 +146,50 @@ Task<Result<void>> Runner::RunNow(Uuid id) {
   co_return Result<void>();
 }
 
+struct Runner::Round {
+  explicit Round(Executor executor) : ended(std::move(executor)) {}
+  // A lane that is under way, however its coroutine ends.
+  struct Lane {
+    explicit Lane(std::shared_ptr<Round> r) : round(std::move(r)) {}
+    ~Lane() {
+      if (--round->open == 0) round->ended.Signal();
+    }
+    Lane(const Lane&) = delete;
+    std::shared_ptr<Round> round;
+  };
+  size_t open = 0;
+  Wakeup ended;
+};
+
+Task<void> Runner::RunLane(std::vector<DueTask> lane, std::shared_ptr<Round> round) {
+  Round::Lane under_way(round);
+  for (DueTask& task : lane) co_await RunOne(std::move(task));
+}
+
+Task<Result<int>> Runner::RunLanes() {
+  InHand in_hand(in_hand_);
+  Result<std::vector<DueTask>> claimed = co_await ClaimDue();
+  if (!claimed) co_return std::unexpected<Error>(std::move(claimed).error());
+  int count = static_cast<int>(claimed->size());
+  std::map<Uuid, size_t> lane_of;
+  std::vector<std::vector<DueTask>> lanes;
+  for (DueTask& task : *claimed) {
+    auto [found, fresh] = lane_of.try_emplace(task.subject, lane_of.size() % limits::kTaskLanes);
+    if (found->second >= lanes.size()) lanes.emplace_back();
+    lanes[found->second].push_back(std::move(task));
+  }
+  auto round = std::make_shared<Round>(executor_);
+  round->open = lanes.size();
+  for (auto& lane : lanes) Spawn(executor_, RunLane(std::move(lane), round), "tasks.lane");
+  while (round->open > 0) co_await round->ended.Wait(std::chrono::seconds(1));
+  co_return count;
+}
+
 Task<void> Runner::Run() {
   while (!stopped_) {
-    Result<int> fired = co_await FireDue();
-    (void)fired;  // what failed is tried again at the next poll
+    Result<int> ran = co_await RunLanes();
+    if (ran && *ran > 0) continue;
+    // What failed is tried again at the next poll.
     co_await wakeup_.Wait(std::chrono::milliseconds(500));
   }
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/postgres/database.h"
 #include "common/postgres/writer.h"
@@ -41,7 +42,8 @@ class Runner {
 
   // When the earliest task is due.
   Task<Result<std::optional<Time>>> NextDue();
-  // Runs every task that is due now, and returns when they have come to an end; the number run.
+  // Runs every task that is due now, one after another in the order of their times, and returns when they have come to
+  // an end; the number run.
   Task<Result<int>> FireDue();
   // The same, and waits for what the poller or RunNow has in hand, so that nothing of this process is still running
   // when it returns. The number of tasks that ended since the last call, whoever ran them: for moving the clock step by
@@ -51,7 +53,14 @@ class Runner {
   Task<Result<void>> RunNow(Uuid id);
 
  private:
+  // What one claim of the poller has started.
+  struct Round;
   Task<void> Run();
+  Task<Result<std::vector<DueTask>>> ClaimDue();
+  // The poller's way: tasks of one subject in order, different subjects at once, so that a slow one (a bank that does
+  // not answer) holds up only what shares its lane.
+  Task<Result<int>> RunLanes();
+  Task<void> RunLane(std::vector<DueTask> lane, std::shared_ptr<Round> round);
   Task<void> RunOne(DueTask task);
   // Counts a claim and its run as in hand. It may outlive the runner, in a coroutine that the end of the loop cuts off.
   struct InHand {

@@ -215,6 +215,32 @@ TEST_F(TasksTest, TwoRunnersShareTheWorkWithoutDoublingIt) {
   EXPECT_EQ(Rows(), 0);
 }
 
+TEST_F(TasksTest, ThePollersSlowTaskHoldsUpNoOtherSubject) {
+  Wakeup fast_ran(loop_.executor());
+  bool woken = false, slow_ended = false;
+  // The slow one is due first and ends only when the fast one has run.
+  runner_->Handle("slow", [&](DueTask task) -> Task<Result<void>> {
+    woken = co_await fast_ran.Wait(std::chrono::seconds(30));
+    Result<void> done = co_await End(this, std::move(task));
+    slow_ended = true;
+    co_return std::move(done);
+  });
+  runner_->Handle("fast", [&](DueTask task) -> Task<Result<void>> {
+    Result<void> done = co_await End(this, std::move(task));
+    fast_ran.Signal();
+    co_return std::move(done);
+  });
+  Make(Uuid::New(), "slow", std::chrono::seconds(-2));
+  Make(Uuid::New(), "fast", std::chrono::seconds(-1));
+  runner_->Start();
+  loop_.RunUntil([&] { return slow_ended; });
+  runner_->Stop();
+  loop_.Run();
+  EXPECT_TRUE(woken);
+  EXPECT_EQ(ran_, (std::vector<std::string>{"fast", "slow"}));
+  EXPECT_EQ(Rows(), 0);
+}
+
 TEST_F(TasksTest, SettlingWaitsForWhatThePollerHasInHand) {
   bool ended = false;
   runner_->Handle("slow", [&](DueTask task) -> Task<Result<void>> {

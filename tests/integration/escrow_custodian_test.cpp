@@ -173,6 +173,24 @@ TEST_F(EscrowCustodian, AFailedPayOutStaysPayableAndIsTriedTheNextDay) {
   EXPECT_TRUE(Get(id).payout_detail().empty());
 }
 
+TEST_F(EscrowCustodian, ADefiniteRefusalFailsThePayOutAndIsNotAskedForEver) {
+  identity::v1::Organization organization;
+  organization.set_id(FormatId("org", provider_));
+  organization.set_display_name("乙\x01厂");  // the bank takes no control characters
+  organization.set_state(identity::v1::Organization::VERIFIED);
+  Tell("identity", "organization.verified", organization.id(), 1, organization);
+  Fund(1000);
+  Uuid booking = Uuid::New();
+  std::string id = Hold(booking, 1000)->id();
+  ASSERT_TRUE(Capture(booking, 1000));
+  ASSERT_TRUE(Until([&] { return Get(id).payout_state() == "FAILED"; })) << Get(id).DebugString();
+  EXPECT_NE(Get(id).payout_detail().find("control character"), std::string::npos) << Get(id).payout_detail();
+  EXPECT_EQ(Balance(AsProvider()).payable().amount(), 970);
+  TellOrganization("renamed", 2, identity::v1::Organization::VERIFIED);
+  Advance("25 hours");
+  ASSERT_TRUE(Until([&] { return Get(id).state() == v1::Escrow::PAID_OUT; })) << Get(id).DebugString();
+}
+
 TEST_F(EscrowCustodian, WaitsForTheTiersDelayAndForAReinstatement) {
   credit::v1::RiskTier tier;
   tier.set_organization_id(FormatId("org", provider_));

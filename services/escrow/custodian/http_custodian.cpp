@@ -97,6 +97,16 @@ Result<PayOutAnswer> ReadPayOut(const http::Response& response) {
   return answer;
 }
 
+// A definite no: the bank has not taken the instruction, and would not take it later.
+PayOutAnswer Refused(const http::Response& response) {
+  PayOutAnswer answer;
+  answer.state = PayOutAnswer::State::kFailed;
+  Result<Json> json = ReadBody(response);
+  if (json) answer.reason = Text(*json, "message");
+  if (answer.reason.empty()) answer.reason = "refused with status " + std::to_string(response.status);
+  return answer;
+}
+
 class Adapter : public Custodian {
  public:
   Adapter(std::string url, std::string key, std::chrono::milliseconds timeout)
@@ -141,6 +151,7 @@ class Adapter : public Custodian {
     std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
     Result<http::Response> response = co_await Call("POST", "/v1/pay_outs", std::move(text));
     if (!response) co_return std::unexpected<Error>(std::move(response).error());
+    if (response->status == 400 || response->status == 422) co_return Refused(*response);
     co_return ReadPayOut(*response);
   }
 
