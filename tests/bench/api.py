@@ -12,7 +12,7 @@ import kit
 
 sys.path[:0] = [f"{kit.ROOT}/tests/support", f"{kit.ROOT}/tests/story"]
 
-from millrace import Client  # noqa: E402
+from local_platform import Client  # noqa: E402
 from world import World, rfc3339  # noqa: E402
 
 ROUNDS = 3

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from millrace import program
+from local_platform import program
 
 
 def environment(**more):

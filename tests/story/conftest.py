@@ -7,7 +7,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-from millrace import Platform  # noqa: E402
+from local_platform import Platform  # noqa: E402
 from world import World  # noqa: E402
 
 

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from millrace import Client, make_uscc
+from local_platform import Client, make_uscc
 from world import DEPOSIT, TOTAL, fen
 
 

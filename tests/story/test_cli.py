@@ -17,7 +17,7 @@ import time
 import pytest
 
 from cli import Shell, environment, run
-from millrace import Client, Unreachable, make_uscc, program
+from local_platform import Client, Unreachable, make_uscc, program
 
 NEEDED_BY_ALL = ["internal_token", "database_url", "operator_key", "regulator_key", "data_folder", "custodian_url",
                  "custodian_key", "custodian_secret", "custodian_account"]

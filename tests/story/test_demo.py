@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from millrace import Platform, program
+from local_platform import Platform, program
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["one process", "every service apart"])

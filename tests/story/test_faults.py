@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from millrace import Problem
+from local_platform import Problem
 from world import DEPOSIT, PAYOUT, TOTAL, fen, parse
 
 ROUNDS = int(os.environ.get("MILLRACE_ROUNDS", "1"))

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cli import Shell
-from millrace import ROOT
+from local_platform import ROOT
 
 DATA = pathlib.Path(os.environ.get("MILLRACE_DATA") or ROOT.parent / "shared/data") / "equipment"
 MAPS = ROOT / "deploy/local/maps"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's first calls, run as they stand: curl and jq in one shell, a whole trade."""
+"""What the READMEs show, run as it stands: a whole trade with curl and jq in one shell, and the Python client's example."""
 import json
-import pathlib
+import os
 import re
 import subprocess
+import sys
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+from local_platform import ROOT
+
+README = ROOT / "README.md"
 
 
 def test_the_first_calls_trade(platform):
@@ -24,3 +27,15 @@ def test_the_first_calls_trade(platform):
     escrow = json.loads(next(line for line in lines if line.startswith('["PAID_OUT",')))
     captured, fee, payout, returned = (int(money["amount"]) for money in escrow[1:])
     assert captured == fee + payout == 80000 and returned == 50000
+
+
+def test_the_python_example(world):
+    page = (ROOT / "clients/python/README.md").read_text(encoding="utf-8")
+    example = re.search(r"^```python\n(.*?)^```", page, re.M | re.S)[1]
+    party = world.organization("蟒蛇企业")
+    ran = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=60, env=os.environ | {
+        "MILLRACE_URL": world.platform.instance["url"], "MILLRACE_KEY": party.secret, "PYTHONPATH": str(ROOT / "clients/python")})
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "asking as 蟒蛇企业" and "because" in lines[1]
+    assert lines[2] == "replayed True" and sorted(eval(lines[3].removeprefix("mine: "))) == ["Jig", "Lathe"]

@@ -4,7 +4,7 @@ import datetime
 import itertools
 import random
 
-from millrace import make_uscc
+from local_platform import make_uscc
 
 HOUR = datetime.timedelta(hours=1)
 # 260.00 CNY an hour, 200.05 set-up, 500.00 deposit, 13 % VAT on top; four hours:

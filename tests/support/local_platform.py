@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small client of the API, and a platform to test it on. Standard library only."""
+"""A platform on this machine to test, and the Python client (clients/python) as tests use it."""
 import contextlib
-import http.client
 import json
 import os
 import pathlib
@@ -10,85 +9,26 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-import urllib.parse
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "clients/python"))
+
+import millrace  # noqa: E402
+from millrace import Problem, Unreachable  # noqa: E402, F401
+
 READY_SECONDS = 90
 USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 
-class Problem(Exception):
-    """A refusal: an RFC 9457 problem document with its code."""
-
-    def __init__(self, answer):
-        self.answer, self.status, self.body = answer, answer.status, answer.body
-        self.code = self.body.get("code", "") if isinstance(self.body, dict) else ""
-        super().__init__(f"{answer.call} -> {answer.status} {self.code}: {answer.raw[:600].decode(errors='replace')}")
-
-
-class Unreachable(Exception):
-    """No answer came: what the call did is not known."""
-
-
-class Answer:
-    def __init__(self, call, status, headers, raw):
-        self.call, self.status, self.headers, self.raw = call, status, headers, raw
-        try:
-            self.body = json.loads(raw) if raw else {}
-        except ValueError:
-            self.body = None
-        self.etag = headers.get("etag", "").strip('"')
-        self.replayed = headers.get("idempotent-replayed", "") == "true"
-
-    def __getitem__(self, name):
-        return self.body[name]
-
-
-class Client:
-    """Calls with one key. Every POST, PUT, PATCH and DELETE gets an Idempotency-Key of its own unless one is given."""
+class Client(millrace.Client):
+    """The Python client without its retries, and what a test asks besides: what was refused, and what comes of it."""
 
     def __init__(self, url, key="", language="zh", timeout=30):
-        self.url, self.key, self.language, self.timeout = url, key, language, timeout
-
-    def send(self, method, path, body=None, idempotency_key=None, headers=None, timeout=None):
-        """The answer, whatever its status. `body`: JSON data, or bytes as they are. Raises Unreachable."""
-        out = {"Accept-Language": self.language}
-        if self.key:
-            out["Authorization"] = f"Bearer {self.key}"
-        if method != "GET":
-            out["Idempotency-Key"] = idempotency_key or f"test-{uuid.uuid4()}"
-        if body is not None:
-            out["Content-Type"] = "application/json"
-            if not isinstance(body, bytes):
-                body = json.dumps(body, ensure_ascii=False).encode()
-        out.update(headers or {})
-        at = urllib.parse.urlsplit(self.url)
-        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=timeout or self.timeout)
-        try:
-            connection.request(method, path, body, {k: v for k, v in out.items() if v is not None})
-            answer = connection.getresponse()
-            raw = answer.read()
-            return Answer(f"{method} {path}", answer.status, {k.lower(): v for k, v in answer.getheaders()}, raw)
-        except (OSError, http.client.HTTPException) as e:
-            raise Unreachable(f"{method} {path}: {e!r}") from e
-        finally:
-            connection.close()
-
-    def call(self, method, path, body=None, idempotency_key=None, headers=None):
-        """The answer of a call that succeeds. Raises Problem, Unreachable."""
-        answer = self.send(method, path, body, idempotency_key, headers)
-        if answer.status >= 400:
-            raise Problem(answer)
-        return answer
-
-    def get(self, path):
-        return self.call("GET", path)
-
-    def post(self, path, body=None, idempotency_key=None):
-        return self.call("POST", path, {} if body is None else body, idempotency_key)
+        super().__init__(url, key, language=language, timeout=timeout, retries=0)
 
     def post_until_known(self, path, body=None, idempotency_key=None, seconds=30):
         """Sends the same command with the same key until its outcome is known, as a careful client does."""
@@ -121,7 +61,7 @@ class Client:
         answer = self.send(method, path, body, idempotency_key, headers)
         assert answer.status >= 400, f"{method} {path} was not refused: {answer.status} {answer.raw[:300]}"
         assert answer.headers.get("content-type", "").startswith("application/problem+json"), answer.headers
-        problem = Problem(answer)
+        problem = Problem.of(answer)
         assert problem.body["status"] == answer.status
         return problem
 
