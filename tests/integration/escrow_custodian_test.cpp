@@ -179,6 +179,7 @@ TEST_F(EscrowCustodian, ADefiniteRefusalFailsThePayOutAndIsNotAskedForEver) {
   organization.set_display_name("乙\x01厂");  // the bank takes no control characters
   organization.set_state(identity::v1::Organization::VERIFIED);
   Tell("identity", "organization.verified", organization.id(), 1, organization);
+  ASSERT_TRUE(Until([&] { return Number("SELECT count(*) FROM party WHERE name <> ''") == 1; }));
   Fund(1000);
   Uuid booking = Uuid::New();
   std::string id = Hold(booking, 1000)->id();
@@ -187,6 +188,7 @@ TEST_F(EscrowCustodian, ADefiniteRefusalFailsThePayOutAndIsNotAskedForEver) {
   EXPECT_NE(Get(id).payout_detail().find("control character"), std::string::npos) << Get(id).payout_detail();
   EXPECT_EQ(Balance(AsProvider()).payable().amount(), 970);
   TellOrganization("renamed", 2, identity::v1::Organization::VERIFIED);
+  ASSERT_TRUE(Until([&] { return Number("SELECT count(*) FROM party WHERE name = '乙厂'") == 1; }));
   Advance("25 hours");
   ASSERT_TRUE(Until([&] { return Get(id).state() == v1::Escrow::PAID_OUT; })) << Get(id).DebugString();
 }
