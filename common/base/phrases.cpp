@@ -80,6 +80,8 @@ constexpr Phrase kPhrases[] = {
     {"a chunk extension holds a control character", "分块扩展含控制字符"},
     {"a chunk is longer than its size", "分块长于其声明的长度"},
     {"a trailer holds a control character", "尾部含控制字符"},
+    {"this port speaks https", "此端口只接受 https"},
+    {"it leads to an address that is not public", "它指向非公网地址"},
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/async/task.h"
+#include "common/base/limits.h"
 #include "common/base/result.h"
 
 namespace millrace::http {
@@ -95,11 +96,26 @@ class Server {
   std::shared_ptr<State> state_;
 };
 
-// One request to http://host:port/target; a connection of its own. Errors: UNAVAILABLE (not sent, or no answer: outcome
-// unknown), DEADLINE_EXCEEDED after `timeout`. The answer's body is at most 64 MiB.
+struct FetchOptions {
+  std::chrono::milliseconds timeout{10'000};  // for the whole exchange, looking up the name included
+  // Asked with every address that the host's name leads to, as text ("192.0.2.1", "2001:db8::1"; an IPv4 address mapped
+  // into IPv6 as IPv4), when the connection is about to be made: the connection goes to one of these addresses and no
+  // other. Empty: any.
+  std::function<bool(const std::string& ip)> may_connect;
+  std::string ca_file;  // authorities that https trusts (PEM); empty: the system's
+  size_t answer_bytes = limits::kImportBodyBytes;
+};
+
+// One request to http:// or https://host:port/target; a connection of its own. https: TLS 1.2 or 1.3, the chain and the
+// host's name (or IP address) verified. Redirects are answers, never followed. Errors: UNAVAILABLE (not sent, not
+// trusted, no answer or a longer one than `answer_bytes`: outcome unknown), DEADLINE_EXCEEDED after `timeout`,
+// UNSAFE_URL (may_connect refused an address; nothing was sent).
+Task<Result<Response>> Fetch(std::string base_url, Request request, FetchOptions options);
 Task<Result<Response>> Fetch(std::string base_url, Request request, std::chrono::milliseconds timeout);
-// The same on the calling thread, for the command line. With `on_chunk` the body is handed over as it comes; false ends
-// it.
+// The same on the calling thread, for the command line. With `on_chunk` the body is handed over as it comes, however
+// long, and `timeout` is that of each piece; false ends it.
+Result<Response> FetchBlocking(const std::string& base_url, const Request& request, FetchOptions options,
+                               std::function<bool(std::string_view)> on_chunk = nullptr);
 Result<Response> FetchBlocking(const std::string& base_url, const Request& request, std::chrono::milliseconds timeout,
                                std::function<bool(std::string_view)> on_chunk = nullptr);
 
