@@ -82,6 +82,16 @@ constexpr Phrase kPhrases[] = {
     {"a trailer holds a control character", "尾部含控制字符"},
     {"this port speaks https", "此端口只接受 https"},
     {"it leads to an address that is not public", "它指向非公网地址"},
+    // URLs that are called
+    {"blanks, control and non-ASCII characters must be percent-encoded", "空格、控制字符和非 ASCII 字符须用百分号编码"},
+    {"it must begin with https://", "须以 https:// 开头"},
+    {"it may have no fragment", "不能带 # 片段"},
+    {"it may hold no user or password", "不能含用户名或密码"},
+    {"the host is not valid", "主机名无效"},
+    {"the port must be 1 to 65535", "端口须为 1 到 65535"},
+    {"the host has no address", "主机名没有对应的地址"},
+    {"the host's address is not public; webhook_allow_cidrs can allow it",
+     "主机地址不是公网地址；运营方可用 webhook_allow_cidrs 放行"},
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/crypto/seal.h"
+
 namespace millrace::crypto {
 namespace {
 
@@ -34,6 +36,47 @@ TEST(Webhook, StandardVector) {
   EXPECT_FALSE(VerifyWebhook(secret, id, "1614265330", signature, body + " ", 1614265330));
   EXPECT_FALSE(VerifyWebhook(secret, id, "1614265330x", signature, body, 1614265330));
   EXPECT_FALSE(VerifyWebhook(secret, "", "1614265330", signature, body, 1614265330));
+}
+
+TEST(Sealed, OpensWithItsKeyAndPlaceAlone) {
+  const std::string key = RandomBytes(32), text = "whsec_\0x";
+  for (const std::string& each : {std::string(), text, std::string(100'000, 'x')}) {
+    std::string sealed = Seal(key, each, "row 1");
+    EXPECT_EQ(Unseal(key, sealed, "row 1"), each);
+    EXPECT_NE(sealed, Seal(key, each, "row 1"));
+    EXPECT_FALSE(Unseal(key, sealed, "row 2"));
+    EXPECT_FALSE(Unseal(RandomBytes(32), sealed, "row 1"));
+    EXPECT_FALSE(Unseal(key.substr(1), sealed, "row 1"));
+  }
+  std::string sealed = Seal(key, text, "");
+  EXPECT_EQ(sealed.find("whsec"), sealed.npos);
+  for (size_t i = 0; i < sealed.size(); ++i) {
+    std::string changed = sealed;
+    changed[i] ^= 1;
+    EXPECT_FALSE(Unseal(key, changed, "")) << i;
+    EXPECT_FALSE(Unseal(key, sealed.substr(0, i), "")) << i;
+  }
+}
+
+TEST(Sealed, PublishedVector) {
+  // "The Galois/Counter Mode of Operation" (McGrew, Viega), test case 16: nonce, ciphertext, tag.
+  auto bytes = [](std::string_view hex) {
+    std::string out;
+    for (size_t i = 0; i < hex.size(); i += 2)
+      out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+    return out;
+  };
+  std::string sealed = bytes(
+      "cafebabefacedbaddecaf888"
+      "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0a"
+      "bcc9f662"
+      "76fc6ece0f4e1768cddf8853bb2d551b");
+  auto opened = Unseal(bytes("feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308"), sealed,
+                       bytes("feedfacedeadbeeffeedfacedeadbeefabaddad2"));
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(Hex(*opened),
+            "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa"
+            "0de657ba637b39");
 }
 
 TEST(DerivedId, FollowsFromBaseAndLabelAndSortsWithIt) {
