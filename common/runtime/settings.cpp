@@ -5,12 +5,13 @@
 #include <fstream>
 #include <optional>
 
+#include "common/base/address.h"
 #include "common/base/result.h"
 
 namespace millrace::runtime {
 namespace {
 
-enum class Kind { kText, kBool, kInt, kUrl, kAddress };
+enum class Kind { kText, kBool, kInt, kUrl, kAddress, kCidrs };
 
 struct Checked {
   SettingInfo info;
@@ -41,6 +42,9 @@ const std::vector<Checked>& Table() {
       {{"custodian_account", "", "account number that buyers transfer to", false}, Kind::kText},
       {{"fee_basis_points", "300", "the operator's part of what is captured", false}, Kind::kInt},
       {{"drain_seconds", "20", "how long requests in flight may take when the process ends", false}, Kind::kInt},
+      {{"webhook_allow_cidrs", "",
+        "address blocks by comma that webhooks may call though they are not public: 10.20.0.0/16", false},
+       Kind::kCidrs},
       {{"ready_file", "", "written with the bound HTTP port once the process is ready", false}, Kind::kText},
       {{"identity_address", "", "host:port of identity when it runs apart", false}, Kind::kAddress},
       {{"listing_address", "", "host:port of listing when it runs apart", false}, Kind::kAddress},
@@ -80,6 +84,8 @@ std::string Fault(const Checked& row, const std::string& value) {
                   std::stoi(value.substr(colon + 1)) < 65536;
       return good ? "" : "must be host:port";
     }
+    case Kind::kCidrs:
+      return ParseCidrs(value) ? "" : "must be address blocks by comma, such as 10.20.0.0/16";
     case Kind::kText:
       return {};
   }

@@ -32,16 +32,18 @@ void Fill(const identity::v1::AuthenticateResponse& caller, CallContext* context
 
 }  // namespace
 
-Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::string authorization,
-                                               CallContext* context) {
+Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::string authorization, CallContext* context,
+                                               Clock::time_point* asked) {
   std::string token = TokenOf(authorization);
   if (token.empty()) co_return Fail(ErrorCode::kUnauthenticated);
   std::string hash = crypto::Sha256(token);
   auto now = Clock::now();
   if (auto found = entries_.find(hash); found != entries_.end() && found->second.until > now) {
     Fill(found->second.caller, context);
+    if (asked) *asked = found->second.until - kKept;
     co_return Result<void>();
   }
+  if (asked) *asked = now;
   CallContext own = CallContext::ForService("gateway", context->traceparent);
   own.request_id = context->request_id;
   own.deadline = context->deadline;

@@ -19,8 +19,10 @@ class Authenticator {
   static constexpr size_t kEntriesMax = 10'000;
 
   // Fills organization, actor, roles and organization_verified from "Bearer <token>".
+  // `asked`: when identity was asked for what the answer rests on.
   // Errors: UNAUTHENTICATED; UNAVAILABLE and DEADLINE_EXCEEDED of identity.
-  Task<Result<void>> Authenticate(rpc::Channel* identity, std::string authorization, CallContext* context);
+  Task<Result<void>> Authenticate(rpc::Channel* identity, std::string authorization, CallContext* context,
+                                  std::chrono::steady_clock::time_point* asked = nullptr);
 
  private:
   struct Entry {

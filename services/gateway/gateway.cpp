@@ -106,23 +106,27 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     co_return WriteResponse(route, request, **answer, *context.reply);
   }
 
-  Task<Result<CallContext>> StreamCaller(std::string authorization, CallContext context) {
-    context.deadline = WallNow() + limits::kCallDeadline;
-    context.reply = std::make_shared<ReplyInfo>();
-    Result<void> known = co_await Identify(std::move(authorization), false, &context);
+  Task<Result<StreamCaller>> CallerOfStream(std::string authorization, CallContext context) {
+    StreamCaller caller;
+    caller.context = std::move(context);
+    caller.context.deadline = WallNow() + limits::kCallDeadline;
+    caller.context.reply = std::make_shared<ReplyInfo>();
+    rpc::Channel* identity = &environment.channel("identity");
+    Result<void> known =
+        co_await authenticator.Authenticate(identity, std::move(authorization), &caller.context, &caller.asked);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
-    co_return context;
+    co_return caller;
   }
 
   Task<Result<http::Response>> Stream(const http::Request& request, Exchange* exchange) {
     std::string authorization(request.fields.Get("Authorization"));
     Feed feed;
     feed.caller = [self = shared_from_this(), authorization, context = exchange->context] {
-      return self->StreamCaller(authorization, context);
+      return self->CallerOfStream(authorization, context);
     };
-    Result<CallContext> known = co_await feed.caller();
+    Result<StreamCaller> known = co_await feed.caller();
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
-    exchange->context.organization = known->organization;
+    exchange->context.organization = known->context.organization;
     MILLRACE_CO_TRY(notifications::v1::WaitFeedRequest wait, ReadStreamRequest(request));
     feed.notifications = &environment.channel("notifications");
     Result<http::Response> response = co_await OpenStream(std::move(feed), std::move(wait));

@@ -447,7 +447,9 @@ TEST_F(GatewayTest, StreamsTheFeed) {
       });
   ASSERT_TRUE(response) << response.error().cause;
   EXPECT_EQ(response->fields.Get("Content-Type"), "text/event-stream");
-  EXPECT_TRUE(seen.starts_with("retry: 3000\n\nid: evt_1\nevent: booking.confirmed\ndata: {\"id\":\"evt_1\"")) << seen;
+  EXPECT_TRUE(seen.starts_with(
+      "retry: 3000\n\nid: evt_1\nevent: booking.confirmed\ndata: {\"specversion\":\"\",\"id\":\"evt_1\""))
+      << seen;
   EXPECT_NE(seen.find("\n\nid: evt_2\n"), std::string::npos);
 }
 

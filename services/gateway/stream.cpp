@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/gateway/stream.h"
 
+#include <algorithm>
+
 #include "common/base/limits.h"
 #include "common/http/json.h"
 #include "services/gateway/transcode.h"
@@ -13,19 +15,37 @@ using notifications::v1::WaitFeedRequest;
 using notifications::v1::WaitFeedResponse;
 using Clock = std::chrono::steady_clock;
 
-// Short enough to notice within 5 s that the key is revoked or the process drains.
-constexpr int kWaitMs = 4000;
+// A wait ends this long after the caller's credential was last found good, so that a stream whose key is revoked ends
+// within 5 s.
+constexpr std::chrono::milliseconds kTrusted{4500};
 constexpr std::chrono::seconds kPing{15};
 // Between two looks that found nothing, however fast they were answered.
 constexpr std::chrono::milliseconds kPace{100};
 
-Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request) {
-  Result<CallContext> context = co_await feed.caller();
-  if (!context) co_return std::unexpected<Error>(std::move(context).error());
-  context->deadline = WallNow() + std::chrono::milliseconds(request.wait_ms()) + limits::kCallDeadline;
+// `first`: answers at once.
+Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request, bool first) {
+  Result<StreamCaller> caller = co_await feed.caller();
+  if (!caller) co_return std::unexpected<Error>(std::move(caller).error());
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(caller->asked + kTrusted - Clock::now());
+  request.set_wait_ms(first ? 0 : static_cast<int>(std::clamp<int64_t>(left.count(), 1, kTrusted.count())));
+  CallContext context = std::move(caller->context);
+  context.deadline = WallNow() + std::chrono::milliseconds(request.wait_ms()) + limits::kCallDeadline;
   Result<WaitFeedResponse> answer = co_await rpc::Call<WaitFeedResponse>(
-      *feed.notifications, "millrace.notifications.v1.Notifications.WaitFeed", *std::move(context), std::move(request));
+      *feed.notifications, "millrace.notifications.v1.Notifications.WaitFeed", std::move(context), std::move(request));
   co_return answer;
+}
+
+// "a,b" as two.
+void SplitCommas(google::protobuf::RepeatedPtrField<std::string>* values) {
+  google::protobuf::RepeatedPtrField<std::string> out;
+  for (const std::string& value : *values) {
+    for (size_t at = 0; at <= value.size();) {
+      size_t comma = std::min(value.find(',', at), value.size());
+      if (comma > at) *out.Add() = value.substr(at, comma - at);
+      at = comma + 1;
+    }
+  }
+  values->Swap(&out);
 }
 
 // The id of a frame that is no event's: a seq in digits, from where a client that comes back goes on.
@@ -44,7 +64,6 @@ Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::
   // Where it starts is said at once, lest a client that is cut off before its first event miss some.
   std::string text = "retry: 3000\n" + (first.events().empty() ? PlaceOf(first) : std::string()) + "\n" + Lines(first);
   auto last = Clock::now();
-  request.set_wait_ms(kWaitMs);
   request.clear_after_id();
   request.set_after_seq(first.next_after_seq());
   while (!writer->closed()) {
@@ -55,7 +74,7 @@ Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::
       last = Clock::now();
       text.clear();
     }
-    Result<WaitFeedResponse> answer = co_await Wait(feed, request);
+    Result<WaitFeedResponse> answer = co_await Wait(feed, request, false);
     // The client comes back with the last id it has seen, and then learns what is wrong.
     if (!answer) co_return;
     text = Lines(*answer);
@@ -69,6 +88,8 @@ Task<void> Run(Feed feed, WaitFeedRequest request, WaitFeedResponse first, std::
 Result<WaitFeedRequest> ReadStreamRequest(const http::Request& request) {
   WaitFeedRequest wait;
   MILLRACE_CHECK(ReadQuery(request.query, &wait, {"wait_ms", "limit"}));
+  SplitCommas(wait.mutable_types());
+  SplitCommas(wait.mutable_topics());
   std::string last(request.fields.Get("Last-Event-ID"));
   if (last.empty()) return wait;
   wait.clear_after_seq();
@@ -85,7 +106,7 @@ Result<WaitFeedRequest> ReadStreamRequest(const http::Request& request) {
 }
 
 Task<Result<http::Response>> OpenStream(Feed feed, WaitFeedRequest request) {
-  Result<WaitFeedResponse> first = co_await Wait(feed, request);
+  Result<WaitFeedResponse> first = co_await Wait(feed, request, true);
   if (!first) co_return std::unexpected<Error>(std::move(first).error());
   http::Response response;
   response.fields.Set("Content-Type", "text/event-stream");

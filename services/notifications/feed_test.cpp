@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "common/http/json.h"
 #include "common/postgres/migrate.h"
 #include "millrace/identity/v1/identity.pb.h"
 #include "services/notifications/module.h"
+#include "services/notifications/store/envelope.h"
 #include "tests/support/loop.h"
 #include "tests/support/private_postgres.h"
 
@@ -192,11 +194,14 @@ TEST_F(FeedTest, AnEventSaysWhatHappened) {
   EXPECT_EQ(got->id(), event.id());
   EXPECT_EQ(got->seq(), 1);
   EXPECT_EQ(got->type(), "booking.confirmed");
+  EXPECT_EQ(got->specversion(), "1.0");
   EXPECT_EQ(got->subject(), "bkg_1");
-  EXPECT_EQ(got->subject_version(), 7);
-  EXPECT_EQ(got->source(), "operations");
+  EXPECT_EQ(got->subjectversion(), 7);
+  EXPECT_EQ(got->source(), "/orgs/" + FormatId("org", buyer_));
   EXPECT_EQ(got->time().seconds(), 1790000007);
   EXPECT_EQ(got->time().nanos(), 500000000);
+  EXPECT_EQ(got->timestamp().seconds(), 1790000007);
+  EXPECT_EQ(got->datacontenttype(), "application/json");
   identity::v1::Organization payload;
   ASSERT_TRUE(got->data().UnpackTo(&payload));
   EXPECT_EQ(payload.display_name(), "n7");
@@ -207,6 +212,100 @@ TEST_F(FeedTest, AnEventSaysWhatHappened) {
   ASSERT_TRUE(!foreign && !absent);
   EXPECT_EQ(foreign.error().code, ErrorCode::kNotFound);
   EXPECT_EQ(absent.error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(FeedTest, AnEventStaysShortAndNamesItsObject) {
+  Uuid id = Uuid::New();
+  events::v1::Event small = Event("identity", 1, {buyer_}, "organization.verified", FormatId("org", id)), big = small,
+                    edge = small;
+  identity::v1::Organization payload;
+  payload.set_display_name(std::string(9'000, '\n'));  // escaped, it is twice as long
+  edge.set_payload(payload.SerializeAsString());
+  payload.set_display_name(std::string(20'000, 'x'));
+  big.set_payload(payload.SerializeAsString());
+  int64_t seq = 1;
+  for (auto* event : {&edge, &big}) {
+    event->set_id(FormatId("evt", Uuid::New()));
+    event->set_seq(++seq);
+  }
+  Apply("identity", {small, edge, big});
+  v1::ListEventsRequest request;
+  request.set_subject("organizations/" + FormatId("org", id));
+  request.set_after_seq(0);
+  auto page = Call(&Feed::ListEvents, As(buyer_), request);
+  ASSERT_TRUE(page);
+  ASSERT_EQ(page->data_size(), 3);
+  for (const auto& event : page->data()) {
+    EXPECT_EQ(event.subject(), "organizations/" + FormatId("org", id));
+    EXPECT_LT(http::WriteJson(event).size(), kEventBytes);
+  }
+  EXPECT_TRUE(page->data(1).data().Is<identity::v1::Organization>());
+  v1::TruncatedData instead;
+  ASSERT_TRUE(page->data(2).data().UnpackTo(&instead));
+  EXPECT_EQ(instead.id(), FormatId("org", id));
+  EXPECT_NE(http::WriteJson(page->data(2)).find("\"data_truncated\":true"), std::string::npos);
+}
+
+TEST_F(FeedTest, IdleWaitsAskTheDatabaseTogether) {
+  Apply("operations", {Event("operations", 1, {provider_})});
+  constexpr int kStreams = 300;
+  std::vector<Result<v1::WaitFeedResponse>> responses(kStreams, Fail(ErrorCode::kInternal));
+  v1::WaitFeedRequest request;
+  request.set_after_seq(1);
+  request.set_wait_ms(1);
+  Wait(As(buyer_), request);
+  auto transactions = [this] {
+    Sql("SELECT pg_stat_force_next_flush()");
+    return Number("SELECT sum(xact_commit) FROM pg_stat_database WHERE datname = current_database()");
+  };
+  // The watch knows the head while one waits, so that the others need not ask.
+  request.set_wait_ms(3000);
+  auto later = [this, request, &responses]() -> Task<void> {
+    co_await Sleep(std::chrono::milliseconds(300));
+    for (int i = 1; i < kStreams; ++i)
+      loop_.Start(CallTask(process_->feed, &Feed::WaitFeed, As(i % 2 ? buyer_ : stranger_), request, &responses[i]));
+  };
+  loop_.Start(CallTask(process_->feed, &Feed::WaitFeed, As(buyer_), request, &responses[0]));
+  int64_t before = transactions();
+  loop_.Start(later());
+  loop_.Run();
+  int64_t after = transactions();
+  for (auto& response : responses) {
+    ASSERT_TRUE(response);
+    EXPECT_TRUE(response->events().empty());
+    EXPECT_EQ(response->next_after_seq(), 1);
+  }
+  EXPECT_LT(after - before, 40);
+}
+
+TEST_F(FeedTest, WaitsAndListsKeepToTheTypesAskedFor) {
+  Apply("operations",
+        {Event("operations", 1, {buyer_}, "booking.confirmed"), Event("operations", 2, {buyer_}, "escrow.held"),
+         Event("operations", 3, {buyer_}, "booking.closed"), Event("operations", 4, {buyer_}, "bookings.odd")});
+  v1::WaitFeedRequest wait;
+  wait.set_after_seq(0);
+  wait.add_topics("booking");
+  EXPECT_EQ(Seqs(Wait(As(buyer_), wait)), (Seq{1, 3}));
+  wait.add_types("escrow.held");
+  EXPECT_EQ(Seqs(Wait(As(buyer_), wait)), (Seq{1, 2, 3}));
+  v1::ListEventsRequest list;
+  list.set_after_seq(0);
+  list.add_types("booking.closed");
+  list.add_types("escrow");
+  EXPECT_EQ(List(As(buyer_), list), (Seq{2, 3}));
+  list.set_type("bookings");
+  EXPECT_EQ(List(As(buyer_), list), (Seq{2, 3, 4}));
+  // A waiter is woken by what it asked for alone.
+  wait.clear_types();
+  wait.set_after_seq(4);
+  wait.set_wait_ms(1500);
+  Result<v1::WaitFeedResponse> response = Fail(ErrorCode::kInternal);
+  loop_.Start(CallTask(process_->feed, &Feed::WaitFeed, As(buyer_), wait, &response));
+  loop_.Start(
+      ApplyLater(process_->feed, {Event("operations", 5, {buyer_}, "escrow.held"), Event("operations", 6, {buyer_})}));
+  loop_.Run();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(Seqs(*response), (Seq{6}));
 }
 
 TEST_F(FeedTest, ARedeliveredEventIsThereOnceAndLeavesNoGap) {

@@ -125,7 +125,7 @@ TEST_F(ModuleTest, AFactOfAnotherServiceReachesItsPartyThatWaits) {
   ASSERT_TRUE(*heard) << heard->error().cause;
   ASSERT_EQ((*heard)->events_size(), 1);
   EXPECT_EQ((*heard)->events(0).type(), "organization.verified");
-  EXPECT_EQ((*heard)->events(0).subject(), FormatId("org", organization));
+  EXPECT_EQ((*heard)->events(0).subject(), "organizations/" + FormatId("org", organization));
 
   v1::GetEventRequest get;
   get.set_id((*heard)->events(0).id());

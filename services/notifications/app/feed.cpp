@@ -6,6 +6,7 @@
 
 #include "common/base/limits.h"
 #include "common/rpc/page.h"
+#include "services/notifications/store/envelope.h"
 #include "services/notifications/store/reads.h"
 
 namespace millrace::notifications {
@@ -17,8 +18,6 @@ using std::chrono::milliseconds;
 const Uuid kPruneId = Uuid::FromHex("00000000-0000-8000-8000-6d696c6c7261");
 constexpr std::chrono::hours kPruneEvery{24};
 constexpr std::chrono::seconds kPruneRest{10};  // after a prune that left some
-// Another process may have taken the events in, whose waiters we are not: look again this often.
-constexpr milliseconds kLookAgain{1000};
 // Left of the caller's deadline for the answer itself.
 constexpr milliseconds kAnswerTime{300};
 
@@ -38,6 +37,7 @@ Result<void> TakeIn(FeedSet& set, const events::v1::Event& event) {
   }
   row.payload_type = event.payload_type();
   row.payload = event.payload();
+  BoundPayload(row.subject, &row.payload_type, &row.payload);
   set.rows.push_back(std::move(row));
   return {};
 }
@@ -63,7 +63,8 @@ Feed::Feed(Executor executor, postgres::Database& worker, postgres::Database& re
       writer_(writer),
       sink_(
           worker, writer, [](FeedSet& set, const events::v1::Event& event) { set.wanted += !event.parties().empty(); },
-          TakeIn) {}
+          TakeIn),
+      watch_(executor_, worker) {}
 
 Task<Result<int64_t>> Feed::Position(std::string source) {
   Result<int64_t> position = co_await sink_.Position(std::move(source));
@@ -71,15 +72,8 @@ Task<Result<int64_t>> Feed::Position(std::string source) {
 }
 
 Task<Result<void>> Feed::Apply(std::string source, std::vector<events::v1::Event> events) {
-  std::set<Uuid> parties;
-  for (const events::v1::Event& event : events) {
-    for (const std::string& party : event.parties()) parties.insert(IdOrNil(party));
-  }
   Result<void> applied = co_await sink_.Apply(std::move(source), std::move(events));
-  // Also after a failure: a part may have been taken in.
-  for (const auto& waiter : *waiters_) {
-    if (!parties.empty() && (waiter->all || parties.contains(waiter->organization))) waiter->wakeup.Signal();
-  }
+  watch_.Signal();  // also after a failure: a part may have been taken in
   co_return std::move(applied);
 }
 
@@ -93,7 +87,8 @@ Task<Result<v1::FeedEvent>> Feed::GetEvent(CallContext context, v1::GetEventRequ
 
 Task<Result<v1::ListEventsResponse>> Feed::ListEvents(CallContext context, v1::ListEventsRequest request) {
   std::string filter = context.organization.Hex() + (context.IsOperator() ? "/all/" : "/own/") + request.type() + "/" +
-                       request.subject();
+                       SubjectId(request.subject());
+  for (const std::string& type : request.types()) filter += "," + type;
   if (request.has_after_seq()) filter += "/" + std::to_string(request.after_seq());
   MILLRACE_CO_TRY(rpc::Page page, rpc::ReadPage(request.page_size(), request.page_token(), filter));
   Selection selection;
@@ -104,8 +99,9 @@ Task<Result<v1::ListEventsResponse>> Feed::ListEvents(CallContext context, v1::L
     selection.from = request.after_seq();
   }
   selection.rows = page.size + 1;  // one more tells whether there is a next page
+  selection.types.assign(request.types().begin(), request.types().end());
   if (!request.type().empty()) selection.types.push_back(request.type());
-  selection.subject = request.subject();
+  selection.subject = SubjectId(request.subject());
   Result<std::vector<v1::FeedEvent>> found = co_await ListFeed(reader_, std::move(context), std::move(selection));
   if (!found) co_return std::unexpected<Error>(std::move(found).error());
   v1::ListEventsResponse response;
@@ -117,17 +113,22 @@ Task<Result<v1::ListEventsResponse>> Feed::ListEvents(CallContext context, v1::L
 }
 
 Task<Result<v1::WaitFeedResponse>> Feed::WaitFeed(CallContext context, v1::WaitFeedRequest request) {
-  auto waiter = std::make_shared<Waiter>(executor_);
+  auto waiter = std::make_shared<Watch::Waiter>(executor_);
   waiter->organization = context.organization;
   waiter->all = context.IsOperator();
+  waiter->types.assign(request.types().begin(), request.types().end());
+  waiter->types.insert(waiter->types.end(), request.topics().begin(), request.topics().end());
   // Among the waiters before the first look: what comes in between wakes it.
-  Registration registration(waiters_, waiter);
+  std::unique_ptr<Watch::Registration> registration;
+  if (request.wait_ms() > 0) registration = watch_.Register(waiter);
   Result<v1::WaitFeedResponse> response = co_await WaitFrom(std::move(context), std::move(request), waiter);
+  registration.reset();
+  if (watch_.idle()) watch_.Signal();  // it need not follow for nobody
   co_return std::move(response);
 }
 
 Task<Result<v1::WaitFeedResponse>> Feed::WaitFrom(CallContext context, v1::WaitFeedRequest request,
-                                                  std::shared_ptr<Waiter> waiter) {
+                                                  std::shared_ptr<Watch::Waiter> waiter) {
   Time end = WallNow() + milliseconds(request.wait_ms());
   if (context.deadline != Time::max()) end = std::min(end, Time(context.deadline - kAnswerTime));
   std::optional<int64_t> after;
@@ -135,38 +136,42 @@ Task<Result<v1::WaitFeedResponse>> Feed::WaitFrom(CallContext context, v1::WaitF
   Uuid after_id = IdOrNil(request.after_id());
   Selection selection;
   selection.rows = request.limit() > 0 ? std::min(request.limit(), limits::kPageSizeMax) : limits::kPageSizeMax;
-  selection.types.assign(request.types().begin(), request.types().end());
+  selection.types = waiter->types;
   v1::WaitFeedResponse response;
   while (true) {
-    Result<Start> start = co_await StartOfWait(reader_, context, after, after_id);
-    if (!start) co_return std::unexpected<Error>(std::move(start).error());
-    response.set_reset(start->reset);
-    response.set_next_after_seq(start->head);
-    if (start->reset) co_return std::move(response);
-    if (start->after < start->head) {
-      selection.from = start->after;
-      Result<std::vector<v1::FeedEvent>> found = co_await ListFeed(reader_, context, selection);
-      if (!found) co_return std::unexpected<Error>(std::move(found).error());
-      // Everything up to the head was there to be listed; a full list ends before it, a later one may end after it.
-      bool full = found->size() == static_cast<size_t>(selection.rows);
-      if (!found->empty())
-        response.set_next_after_seq(full ? found->back().seq() : std::max(start->head, found->back().seq()));
-      for (v1::FeedEvent& event : *found) *response.add_events() = std::move(event);
+    // A call that does not wait asks the database, which knows more than the watch of a moment ago.
+    bool remembered = request.wait_ms() > 0 && after && after_id.IsNil() && watch_.Knows(*after);
+    if (remembered && !watch_.Any(*after, *waiter)) {
+      after = watch_.head();
+      response.set_next_after_seq(*after);
+    } else {
+      Result<Start> start = co_await StartOfWait(reader_, context, after, after_id);
+      if (!start) co_return std::unexpected<Error>(std::move(start).error());
+      response.set_reset(start->reset);
+      response.set_next_after_seq(start->head);
+      if (start->reset) co_return std::move(response);
+      if (start->after < start->head) {
+        selection.from = start->after;
+        Result<std::vector<v1::FeedEvent>> found = co_await ListFeed(reader_, context, selection);
+        if (!found) co_return std::unexpected<Error>(std::move(found).error());
+        // Everything up to the head was there to be listed; a full list ends before it, a later one may end after it.
+        bool full = found->size() == static_cast<size_t>(selection.rows);
+        if (!found->empty())
+          response.set_next_after_seq(full ? found->back().seq() : std::max(start->head, found->back().seq()));
+        for (v1::FeedEvent& event : *found) *response.add_events() = std::move(event);
+      }
+      // What lies before the head is not for this caller: from there on.
+      after = start->head;
+      after_id = Uuid();
     }
     Time now = WallNow();
-    if (!response.events().empty() || now >= end || stopping_) co_return std::move(response);
-    // What lies before the head is not for this caller: from there on.
-    after = start->head;
-    after_id = Uuid();
-    Duration wait = std::min<Duration>(end - now, kLookAgain);
+    if (!response.events().empty() || now >= end || watch_.stopping()) co_return std::move(response);
+    Duration wait = end - now;
     co_await waiter->wakeup.Wait(wait);
   }
 }
 
-void Feed::Stop() {
-  stopping_ = true;
-  for (const auto& waiter : *waiters_) waiter->wakeup.Signal();
-}
+void Feed::Stop() { watch_.Stop(); }
 
 Task<Result<void>> Feed::SchedulePruning() {
   postgres::Command<FeedSet> command;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "common/postgres/writer.h"
 #include "common/tasks/tasks.h"
 #include "millrace/notifications/v1/notifications.pb.h"
+#include "services/notifications/app/watch.h"
 #include "services/notifications/store/feed_set.h"
 
 namespace millrace::notifications {
@@ -38,33 +38,14 @@ class Feed : public events::Sink {
   void Stop();
 
  private:
-  struct Waiter {
-    explicit Waiter(Executor executor) : wakeup(std::move(executor)) {}
-    Uuid organization;
-    bool all = false;
-    Wakeup wakeup;
-  };
-  using Waiters = std::set<std::shared_ptr<Waiter>>;
-  // One of the waiters as long as it lives, however the wait ends.
-  struct Registration {
-    Registration(std::shared_ptr<Waiters> all, std::shared_ptr<Waiter> own)
-        : waiters(std::move(all)), waiter(std::move(own)) {
-      waiters->insert(waiter);
-    }
-    ~Registration() { waiters->erase(waiter); }
-    Registration(const Registration&) = delete;
-    std::shared_ptr<Waiters> waiters;
-    std::shared_ptr<Waiter> waiter;
-  };
   Task<Result<v1::WaitFeedResponse>> WaitFrom(CallContext context, v1::WaitFeedRequest request,
-                                              std::shared_ptr<Waiter> waiter);
+                                              std::shared_ptr<Watch::Waiter> waiter);
 
   Executor executor_;
   postgres::Database& reader_;
   postgres::Writer<FeedSet>& writer_;
   events::WriterSink<FeedSet> sink_;
-  std::shared_ptr<Waiters> waiters_ = std::make_shared<Waiters>();
-  bool stopping_ = false;
+  Watch watch_;
 };
 
 }  // namespace millrace::notifications

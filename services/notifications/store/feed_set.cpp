@@ -26,7 +26,17 @@ constexpr Statement kAdd = {
     "payload_type, payload) "
     "SELECT state.base + k, event_id, source, type, subject, subject_version, time, parties::uuid[], payload_type, "
     "payload "
-    "FROM fresh, state RETURNING seq, parties) "
+    "FROM fresh, state RETURNING seq, event_id, type, kind, parties), "
+    // Who is told of it: what is in the feed and what is sent cannot differ.
+    "told AS (INSERT INTO webhook_delivery (id, organization, endpoint, event_id, event_type, trigger, state) "
+    "SELECT gen_random_uuid(), e.organization, e.id, a.event_id, a.type, 'EVENT', 'PENDING' "
+    "FROM added a CROSS JOIN LATERAL ("
+    "SELECT w.* FROM unnest(a.parties) p JOIN webhook_endpoint w ON w.organization = p "
+    "WHERE w.state <> 'DELETED' AND NOT w.sees_all "
+    "UNION ALL SELECT w.* FROM webhook_endpoint w WHERE w.state <> 'DELETED' AND w.sees_all) e "
+    "WHERE e.state = 'ENABLED' "
+    "AND (cardinality(e.types) = 0 OR a.type = ANY (e.types) OR a.kind = ANY (e.types)) "
+    "ORDER BY a.seq ON CONFLICT DO NOTHING) "
     "INSERT INTO feed_party (organization, seq) "
     "SELECT DISTINCT p, seq FROM added, unnest(parties || '00000000-0000-0000-0000-000000000000'::uuid) p"};
 // Wall time: a test clock that is moved by months must not empty the feed under its watcher.

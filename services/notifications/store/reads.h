@@ -20,6 +20,13 @@ struct Selection {
   std::string subject;             // all if empty
 };
 
+// That an event is there, and whom it concerns.
+struct News {
+  int64_t seq = 0;
+  std::string type;
+  std::vector<Uuid> parties;
+};
+
 struct Start {
   int64_t after = 0, head = 0;
   bool reset = false;
@@ -31,5 +38,9 @@ Task<Result<std::vector<v1::FeedEvent>>> ListFeed(postgres::Database& reader, Ca
 // Where a wait starts that names `after`, or `after_id` (nil: none), or neither.
 Task<Result<Start>> StartOfWait(postgres::Database& reader, CallContext context, std::optional<int64_t> after,
                                 Uuid after_id);
+
+// For whoever follows the whole feed. Errors: UNAVAILABLE, INTERNAL.
+Task<Result<int64_t>> ReadHead(postgres::Database& worker);
+Task<Result<std::vector<News>>> ReadNews(postgres::Database& worker, int64_t after, int limit);
 
 }  // namespace millrace::notifications
