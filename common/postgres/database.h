@@ -19,6 +19,8 @@ struct DatabaseOptions {
   int statement_timeout_ms = 2000;
 };
 
+class Pipeline;
+
 // A few threads with a connection each, opened when first used. Lives on the loop; every method may be awaited there.
 class Database {
  public:
@@ -42,7 +44,8 @@ class Database {
     co_return std::move(result);
   }
 
-  // One statement outside a transaction: one round trip.
+  // One statement outside a transaction: one round trip, on the loop and in company (common/postgres/pipeline.h).
+  // Errors as of Run; a statement whose idle connection turns out to be broken is sent again.
   Task<Result<Rows>> Query(const Statement& statement, Params params);
 
   // The same as Run on the calling thread; throws SqlError and ConnectionLost, and does not repeat. For Writer.
@@ -57,6 +60,7 @@ class Database {
   DatabaseOptions options_;
   std::unique_ptr<Connections> connections_;
   ThreadPool pool_;
+  std::unique_ptr<Pipeline> pipeline_;
 };
 
 }  // namespace millrace::postgres

@@ -7,11 +7,27 @@
 #include <set>
 
 #include "common/postgres/database.h"
+#include "common/postgres/pipeline.h"
+#include "common/postgres/rows.h"
 
 namespace millrace::postgres {
 namespace {
 
-const pqxx::result& ResultOf(const void* result) { return *static_cast<const pqxx::result*>(result); }
+class PqxxRows final : public ResultData {
+ public:
+  explicit PqxxRows(pqxx::result result) : result_(std::move(result)) {}
+  size_t rows() const override { return static_cast<size_t>(result_.size()); }
+  size_t affected() const override { return static_cast<size_t>(result_.affected_rows()); }
+  bool IsNull(size_t row, int column) const override { return Field(row, column).is_null(); }
+  std::string_view View(size_t row, int column) const override {
+    pqxx::field field = Field(row, column);
+    return field.is_null() ? std::string_view() : std::string_view(field.c_str(), field.size());
+  }
+
+ private:
+  pqxx::field Field(size_t row, int column) const { return result_[static_cast<pqxx::result::size_type>(row)][column]; }
+  pqxx::result result_;
+};
 
 std::string HexBytes(std::string_view value) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -84,13 +100,8 @@ Params& Params::Times(const std::vector<Time>& times) {
   return Texts(texts);
 }
 
-std::string_view Row::View(int column) const {
-  pqxx::field field = ResultOf(result_)[static_cast<pqxx::result::size_type>(row_)][column];
-  return field.is_null() ? std::string_view() : std::string_view(field.c_str(), field.size());
-}
-bool Row::IsNull(int column) const {
-  return ResultOf(result_)[static_cast<pqxx::result::size_type>(row_)][column].is_null();
-}
+std::string_view Row::View(int column) const { return result_->View(row_, column); }
+bool Row::IsNull(int column) const { return result_->IsNull(row_, column); }
 std::string Row::Text(int column) const { return std::string(View(column)); }
 int64_t Row::Int(int column) const { return std::strtoll(std::string(View(column)).c_str(), nullptr, 10); }
 bool Row::Bool(int column) const { return View(column) == "t"; }
@@ -121,10 +132,8 @@ Error SqlError::ToError() const {
   return error;
 }
 
-Rows::Rows(std::shared_ptr<const void> result)
-    : result_(std::move(result)),
-      size_(static_cast<size_t>(ResultOf(result_.get()).size())),
-      affected_(static_cast<size_t>(ResultOf(result_.get()).affected_rows())) {}
+Rows::Rows(std::shared_ptr<const ResultData> result)
+    : result_(std::move(result)), size_(result_->rows()), affected_(result_->affected()) {}
 
 namespace {
 
@@ -175,14 +184,13 @@ class PqxxTransaction : public Transaction {
       std::vector<const char*> values;
       values.reserve(params.values().size());
       for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
-      auto result = std::make_shared<pqxx::result>(
-          transaction_.exec_prepared(statement.name, pqxx::prepare::make_dynamic_params(values)));
-      return Rows(std::move(result));
+      pqxx::result result = transaction_.exec_prepared(statement.name, pqxx::prepare::make_dynamic_params(values));
+      return Rows(std::make_shared<PqxxRows>(std::move(result)));
     });
   }
 
   Rows ExecuteText(const std::string& sql) override {
-    return Guarded([&] { return Rows(std::make_shared<pqxx::result>(transaction_.exec(sql))); });
+    return Guarded([&] { return Rows(std::make_shared<PqxxRows>(transaction_.exec(sql))); });
   }
 
  private:
@@ -200,7 +208,8 @@ struct Database::Connections {
 Database::Database(DatabaseOptions options)
     : options_(std::move(options)),
       connections_(std::make_unique<Connections>()),
-      pool_(options_.connections, "postgres") {}
+      pool_(options_.connections, "postgres"),
+      pipeline_(std::make_unique<Pipeline>(options_, pool_)) {}
 
 Database::~Database() = default;
 
@@ -293,47 +302,8 @@ Result<void> Database::ExecuteAlone(const std::string& sql) {
 }
 
 Task<Result<Rows>> Database::Query(const Statement& statement, Params params) {
-  std::function<Result<Rows>()> body = [this, statement, params = std::move(params)]() -> Result<Rows> {
-    std::unique_ptr<Connection> connection;
-    // A connection that the server closed while it idled is found out by its first statement; try the next, then a
-    // fresh one.
-    while (true) {
-      {
-        std::lock_guard lock(connections_->mutex);
-        connection = nullptr;
-        if (!connections_->idle.empty()) {
-          connection = std::move(connections_->idle.back());
-          connections_->idle.pop_back();
-        }
-      }
-      bool pooled = connection != nullptr;
-      try {
-        if (!connection) connection = Connect(options_);
-        std::optional<Rows> rows;
-        {
-          pqxx::nontransaction session(*connection->link);
-          PqxxTransaction wrapped(*connection, session);
-          rows = wrapped.Execute(statement, params);
-        }
-        std::lock_guard lock(connections_->mutex);
-        connections_->idle.push_back(std::move(connection));
-        return *rows;
-      } catch (const ConnectionLost& e) {
-        if (pooled) continue;
-        Error error(ErrorCode::kUnavailable);
-        error.cause = e.what();
-        return Fail(std::move(error));
-      } catch (const SqlError& e) {
-        std::lock_guard lock(connections_->mutex);
-        if (connection) connections_->idle.push_back(std::move(connection));
-        return Fail(e.ToError());
-      } catch (const std::exception& e) {
-        return Fail(Error::Internal(e.what()));
-      }
-    }
-  };
-  Result<Rows> result = co_await RunOn(pool_, std::move(body));
-  co_return std::move(result);
+  Result<Rows> rows = co_await pipeline_->Query(statement, std::move(params));
+  co_return std::move(rows);
 }
 
 }  // namespace millrace::postgres

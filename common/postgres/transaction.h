@@ -16,6 +16,8 @@
 
 namespace millrace::postgres {
 
+class ResultData;  // common/postgres/rows.h
+
 // A statement, prepared on each connection when it is first used. Both texts must live as long as the program.
 struct Statement {
   const char* name;
@@ -79,7 +81,7 @@ class Params {
 // One row of a result; columns by position. A time is selected as micros(column), a bigint.
 class Row {
  public:
-  Row(const void* result, size_t row) : result_(result), row_(row) {}
+  Row(const ResultData* result, size_t row) : result_(result), row_(row) {}
   bool IsNull(int column) const;
   std::string Text(int column) const;  // NULL is ""
   int64_t Int(int column) const;       // NULL is 0
@@ -91,14 +93,14 @@ class Row {
 
  private:
   std::string_view View(int column) const;
-  const void* result_;
+  const ResultData* result_;
   size_t row_;
 };
 
 // The rows of a result.
 class Rows {
  public:
-  explicit Rows(std::shared_ptr<const void> result);
+  explicit Rows(std::shared_ptr<const ResultData> result);
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   Row operator[](size_t row) const { return Row(result_.get(), row); }
@@ -118,7 +120,7 @@ class Rows {
   Iterator end() const { return {this, size_}; }
 
  private:
-  std::shared_ptr<const void> result_;
+  std::shared_ptr<const ResultData> result_;
   size_t size_, affected_;
 };
 
