@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/id.h"
 
-#include <sys/random.h>
-
 #include <chrono>
 #include <cstring>
+
+#include "common/base/random.h"
 
 namespace millrace {
 namespace {
@@ -36,7 +36,7 @@ bool DecodeBase32(std::string_view text, Uuid* id) {
 
 Uuid Uuid::New() {
   Uuid id;
-  if (getrandom(id.bytes.data(), id.bytes.size(), 0) != 16) std::abort();
+  FillRandom(id.bytes.data(), id.bytes.size());
   // 48 bits of milliseconds, then 12 bits of the microsecond's fraction (RFC 9562 method 3), so that ids of one process sort.
   auto now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
   uint64_t ms = static_cast<uint64_t>(now.count() / 1000);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/telemetry/trace.h"
 
-#include <sys/random.h>
-
-#include <cstdlib>
+#include "common/base/random.h"
 
 namespace millrace::telemetry {
 namespace {
@@ -19,7 +17,7 @@ std::string RandomHex(size_t bytes) {
   unsigned char raw[16];
   std::string text;
   do {
-    if (getrandom(raw, bytes, 0) != static_cast<ssize_t>(bytes)) std::abort();
+    FillRandom(raw, bytes);
     text.clear();
     for (size_t i = 0; i < bytes; ++i) {
       text += kHex[raw[i] >> 4];
