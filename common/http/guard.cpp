@@ -2,8 +2,7 @@
 #include "common/http/guard.h"
 
 #include <algorithm>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
+#include <array>
 #include <charconv>
 
 #include "common/base/limits.h"
@@ -11,23 +10,10 @@
 namespace millrace::http {
 namespace {
 
-namespace beast = boost::beast;
-
 constexpr size_t kChunkOverheadBytes = 8 * 1024;
-
-bool SameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
-  });
-}
 
 std::unexpected<Error> Malformed(std::string reason) {
   return Fail(ErrorCode::kMalformedHttp, {{"reason", std::move(reason)}});
-}
-
-size_t Count(const Fields& fields, std::string_view name) {
-  return static_cast<size_t>(
-      std::ranges::count_if(fields.all(), [&](const auto& field) { return SameName(field.first, name); }));
 }
 
 constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
@@ -37,34 +23,56 @@ constexpr std::string_view kSingletons[] = {
     "Authorization", "Idempotency-Key", "If-Match",          "If-None-Match",     "Expect",
     "Last-Event-ID", "traceparent",     "webhook-id",        "webhook-timestamp", "webhook-signature"};
 
-Result<void> CheckFields(const Fields& fields) {
-  for (const auto& [name, value] : fields.all()) {
-    if (name.find('_') != name.npos) return Malformed("field names may not hold an underscore: " + name);
-    for (unsigned char c : value) {
-      if ((c < 0x20 && c != '\t') || c >= 0x7F) return Malformed("the value of " + name + " must be visible ASCII");
-    }
-  }
-  for (std::string_view name : kSingletons) {
-    if (Count(fields, name) > 1) return Malformed("the field " + std::string(name) + " may stand only once");
-  }
-  std::string_view host = fields.Get("Host");
-  if (host.empty()) return Malformed("the field Host is missing");
-  if (host.find_first_of("/@, \t?#") != host.npos) return Malformed("the field Host is not a host");
-  return {};
+static_assert(std::size(kSingletons) <= 32);
+
+// The fields that say how the message is to be taken; null: not there.
+struct Decisive {
+  const std::string* host = nullptr;
+  const std::string* length = nullptr;
+  const std::string* transfer = nullptr;
+  const std::string* encoding = nullptr;
+  const std::string* expect = nullptr;
+};
+
+// No way out in the middle, so that it is compiled to whole registers of bytes.
+bool IsVisible(std::string_view text) {
+  bool bad = false;
+  for (unsigned char c : text) bad |= ((c < 0x20) & (c != '\t')) | (c >= 0x7F);
+  return !bad;
 }
 
-Result<Framing> CheckFraming(const Head& head) {
+Result<Decisive> CheckFields(const Fields& fields) {
+  Decisive found;
+  uint32_t seen = 0;
+  for (const auto& [name, value] : fields.all()) {
+    if (name.find('_') != name.npos) return Malformed("field names may not hold an underscore: " + name);
+    if (!IsVisible(value)) return Malformed("the value of " + name + " must be visible ASCII");
+    for (size_t i = 0; i < std::size(kSingletons); ++i) {
+      if (kSingletons[i].size() != name.size() || !SameName(kSingletons[i], name)) continue;
+      if (seen & (1u << i)) return Malformed("the field " + std::string(kSingletons[i]) + " may stand only once");
+      seen |= 1u << i;
+      if (i == 0) found.host = &value;
+      if (i == 1) found.length = &value;
+      if (i == 2) found.transfer = &value;
+      if (i == 4) found.encoding = &value;
+      if (i == 9) found.expect = &value;
+    }
+  }
+  if (!found.host || found.host->empty()) return Malformed("the field Host is missing");
+  if (found.host->find_first_of("/@, \t?#") != std::string::npos) return Malformed("the field Host is not a host");
+  return found;
+}
+
+Result<Framing> CheckFraming(const Head& head, const Decisive& fields) {
   Framing framing;
-  bool has_length = head.fields.Has("Content-Length");
-  if (head.fields.Has("Transfer-Encoding")) {
+  if (fields.transfer) {
     if (!head.http11) return Malformed("HTTP/1.0 has no Transfer-Encoding");
-    if (has_length) return Malformed("Content-Length and Transfer-Encoding exclude each other");
-    if (!SameName(head.fields.Get("Transfer-Encoding"), "chunked"))
-      return Malformed("the only Transfer-Encoding is chunked");
+    if (fields.length) return Malformed("Content-Length and Transfer-Encoding exclude each other");
+    if (!SameName(*fields.transfer, "chunked")) return Malformed("the only Transfer-Encoding is chunked");
     framing.chunked = true;
   }
-  if (has_length) {
-    std::string_view text = head.fields.Get("Content-Length");
+  if (fields.length) {
+    const std::string& text = *fields.length;
     auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), framing.length);
     if (text.empty() || text.find_first_not_of("0123456789") != text.npos || fault != std::errc()) {
       return Malformed("Content-Length must be digits");
@@ -72,61 +80,115 @@ Result<Framing> CheckFraming(const Head& head) {
   }
   bool bodiless = head.method == "GET" || head.method == "HEAD" || head.method == "OPTIONS";
   if (bodiless && (framing.chunked || framing.length > 0)) return Malformed(head.method + " has no body");
-  if (head.fields.Has("Expect")) {
-    if (!SameName(head.fields.Get("Expect"), "100-continue")) return Malformed("the only Expect is 100-continue");
+  if (fields.expect) {
+    if (!SameName(*fields.expect, "100-continue")) return Malformed("the only Expect is 100-continue");
     framing.expects_continue = head.http11 && (framing.chunked || framing.length > 0);
   }
   return framing;
 }
 
+// RFC 9110 §5.6.2.
+constexpr std::array<bool, 256> kToken = [] {
+  std::array<bool, 256> table{};
+  for (unsigned char c : std::string_view("!#$%&'*+-.^_`|~")) table[c] = true;
+  for (int c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = table[static_cast<size_t>(c - 32)] = true;
+  return table;
+}();
+
+bool IsToken(std::string_view text) {
+  for (unsigned char c : text) {
+    if (!kToken[c]) return false;
+  }
+  return !text.empty();
+}
+
+std::string_view Trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Takes a line with its CR LF off; the text holds at least one.
+std::string_view Line(std::string_view* text) {
+  size_t end = text->find("\r\n");
+  std::string_view line = text->substr(0, end);
+  text->remove_prefix(std::min(text->size(), end + 2));
+  return line;
+}
+
+Result<void> ParseFirstLine(std::string_view line, Head* head) {
+  size_t first = line.find(' '), last = line.rfind(' ');
+  if (first == line.npos || first == last) return Malformed("the first line must be METHOD /target HTTP/1.1");
+  std::string_view method = line.substr(0, first), target = line.substr(first + 1, last - first - 1);
+  std::string_view version = line.substr(last + 1);
+  if (!IsToken(method) || target.empty()) return Malformed("the first line must be METHOD /target HTTP/1.1");
+  for (unsigned char c : target) {
+    if (c <= 0x20 || c >= 0x7F || c == '#') return Malformed("the target must be percent-encoded");
+  }
+  if (version != "HTTP/1.1" && version != "HTTP/1.0") return Malformed("the version must be HTTP/1.1 or HTTP/1.0");
+  head->http11 = version == "HTTP/1.1";
+  head->method = method;
+  head->target = target;
+  return {};
+}
+
+// RFC 9112 §9.3: the options of every Connection field.
+void ReadConnection(std::string_view value, bool* close, bool* keep) {
+  while (!value.empty()) {
+    size_t comma = value.find(',');
+    std::string_view option = Trimmed(value.substr(0, comma));
+    value = comma == value.npos ? std::string_view() : value.substr(comma + 1);
+    *close = *close || SameName(option, "close");
+    *keep = *keep || SameName(option, "keep-alive");
+  }
+}
+
 }  // namespace
 
 Result<size_t> HeadLength(std::string_view received) {
-  size_t end = received.find("\r\n\r\n");
-  std::string_view head = received.substr(0, end == received.npos ? end : end + 4);
-  for (size_t at = head.find('\n'); at != head.npos; at = head.find('\n', at + 1)) {
-    if (at == 0 || head[at - 1] != '\r') return Malformed("lines end with CR LF");
+  size_t begin = 0;  // of the line
+  for (size_t at = received.find('\n'); at != received.npos; at = received.find('\n', begin)) {
+    if (at > limits::kHttpHeaderBytes) break;
+    if (at == 0 || received[at - 1] != '\r') return Malformed("lines end with CR LF");
+    bool empty = at == begin + 1 && begin > 0;
+    begin = at + 1;
+    if (empty && begin <= limits::kHttpHeaderBytes) return begin;
+    if (empty) break;
   }
-  if (head.size() > limits::kHttpHeaderBytes) {
+  if (received.size() > limits::kHttpHeaderBytes) {
     return Fail(ErrorCode::kHeaderTooLarge, {{"max", std::to_string(limits::kHttpHeaderBytes)}});
   }
-  return end == received.npos ? 0 : end + 4;
+  return 0;
 }
 
 Result<Head> ParseHead(std::string_view text) {
-  // Beast joins folded lines silently, so they must be seen before it.
-  if (text.find("\r\n ") != text.npos || text.find("\r\n\t") != text.npos)
-    return Malformed("a field may not be folded over lines");
-  beast::http::request_parser<beast::http::empty_body> parser;
-  parser.header_limit(limits::kHttpHeaderBytes);
-  parser.body_limit(boost::none);  // bodies are not its business
-  parser.eager(false);
-  beast::error_code error;
-  parser.put(boost::asio::buffer(text.data(), text.size()), error);
-  if (error || !parser.is_header_done()) return Malformed("the header is not HTTP/1.1: " + error.message());
-  const auto& message = parser.get();
-  if (message.version() != 11 && message.version() != 10) return Malformed("the version must be HTTP/1.1 or HTTP/1.0");
+  if (!text.ends_with("\r\n\r\n")) return Malformed("lines end with CR LF");
   Head head;
-  head.method = std::string(message.method_string());
-  head.target = std::string(message.target());
-  head.http11 = message.version() == 11;
-  head.keep_alive = message.keep_alive();
-  for (const auto& field : message) head.fields.Add(std::string(field.name_string()), std::string(field.value()));
+  MILLRACE_CHECK(ParseFirstLine(Line(&text), &head));
+  head.fields.Reserve(12);
+  bool close = false, keep = false;
+  for (std::string_view line = Line(&text); !line.empty(); line = Line(&text)) {
+    if (line.front() == ' ' || line.front() == '\t') return Malformed("a field may not be folded over lines");
+    size_t colon = line.find(':');
+    if (colon == line.npos || !IsToken(line.substr(0, colon))) return Malformed("a field's line must be Name: value");
+    std::string_view name = line.substr(0, colon), value = Trimmed(line.substr(colon + 1));
+    if (name.size() == 10 && SameName(name, "Connection")) ReadConnection(value, &close, &keep);
+    head.fields.Add(std::string(name), std::string(value));
+  }
+  if (!text.empty()) return Malformed("a field's line must be Name: value");
+  head.keep_alive = !close && (head.http11 || keep);
   return head;
 }
 
 Result<Framing> CheckHead(const Head& head) {
-  MILLRACE_CHECK(CheckFields(head.fields));
+  MILLRACE_TRY(Decisive fields, CheckFields(head.fields));
   if (!head.target.starts_with('/')) return Malformed("the target must begin with /");
-  for (unsigned char c : head.target) {
-    if (c <= 0x20 || c >= 0x7F || c == '#') return Malformed("the target must be percent-encoded");
-  }
-  MILLRACE_TRY(Framing framing, CheckFraming(head));
+  MILLRACE_TRY(Framing framing, CheckFraming(head, fields));
   if (std::ranges::find(kMethods, head.method) == std::end(kMethods)) {
     return Fail(ErrorCode::kMethodNotImplemented, {{"method", head.method}});
   }
-  std::string_view encoding = head.fields.Get("Content-Encoding");
-  if (!encoding.empty() && !SameName(encoding, "identity")) {
+  if (fields.encoding && !fields.encoding->empty() && !SameName(*fields.encoding, "identity")) {
     return Fail(ErrorCode::kUnsupportedMediaType, {{"accept", "no Content-Encoding"}});
   }
   return framing;

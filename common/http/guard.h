@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a request must be before anything sees it. Boost.Beast 1.81 parses the header's grammar; the guard refuses what
-// Beast lets pass although two programs could read it differently (request smuggling), and bodies are read by rules of
-// our own:
-//   400 MALFORMED_HTTP  no Host or two, Transfer-Encoding other than one "chunked" on HTTP/1.1, Transfer-Encoding with
-//   Content-Length,
-//                       two Content-Length or one that is not digits, folded lines, bare LF, a repeated singleton
-//                       field, field names with an underscore, bytes >= 0x80 in values, targets that do not begin with
-//                       "/", bodies on GET and HEAD, an Expect other than 100-continue, bad chunks, chunk extensions
-//                       and trailers of more than 8 KiB together
-//   431 HEADER_TOO_LARGE  413 PAYLOAD_TOO_LARGE  415 UNSUPPORTED_MEDIA_TYPE (a Content-Encoding)  501
-//   METHOD_NOT_IMPLEMENTED
+// What a request must be before anything sees it. One strict reader of RFC 9112's grammar, which refuses whatever two
+// programs could read differently (request smuggling):
+//   400 MALFORMED_HTTP
+//     a first line that is not METHOD /target HTTP/1.1 (or 1.0) with single spaces; field lines that are not Name:
+//     value; no Host or two; Transfer-Encoding other than one "chunked" on HTTP/1.1, or with Content-Length; two
+//     Content-Length or one that is not digits; folded lines; a bare LF or CR; a repeated singleton field; field names
+//     with an underscore; control bytes and bytes >= 0x7F in targets and values; targets that do not begin with "/";
+//     bodies on GET, HEAD and OPTIONS; an Expect other than 100-continue; bad chunks; chunk extensions and trailers of
+//     more than 8 KiB together
+//   431 HEADER_TOO_LARGE  413 PAYLOAD_TOO_LARGE  415 UNSUPPORTED_MEDIA_TYPE (a Content-Encoding)
+//   501 METHOD_NOT_IMPLEMENTED
 // After each of them the connection is closed and what followed is not parsed. Trailers are read over and never looked
 // at.
 #pragma once
@@ -24,7 +24,7 @@
 
 namespace millrace::http {
 
-// The header of a request, by Beast's grammar.
+// The header of a request.
 struct Head {
   std::string method, target;
   bool http11 = true;

@@ -15,7 +15,14 @@
 #include "common/base/limits.h"
 #include "common/base/result.h"
 
+namespace millrace {
+class ThreadPool;
+}
+
 namespace millrace::http {
+
+// Whether two names are the same without regard to (ASCII) case.
+bool SameName(std::string_view a, std::string_view b);
 
 // Header fields in order; names compare without case.
 class Fields {
@@ -25,6 +32,7 @@ class Fields {
   // Replaces the first of that name, or appends.
   void Set(std::string_view name, std::string value);
   void Add(std::string name, std::string value) { all_.emplace_back(std::move(name), std::move(value)); }
+  void Reserve(size_t count) { all_.reserve(count); }
   const std::vector<std::pair<std::string, std::string>>& all() const { return all_; }
 
  private:
@@ -74,12 +82,23 @@ struct ServerOptions {
   std::chrono::seconds header_timeout{10};
   std::chrono::seconds body_timeout{30};
   std::chrono::seconds idle_timeout{75};
+  // A peer that takes nothing of an answer for this long is cut off, and one that is slower than 16 KiB/s after it.
   std::chrono::seconds write_timeout{30};
+  // Of all peers together, and of one (an IPv6 peer is its /64). What is more is answered with 503 TOO_MANY_CONNECTIONS
+  // (in TLS: not at all) and closed.
   int connections_max = 4096;
+  int connections_per_peer = 512;
+  // PEM files; with them the server speaks TLS 1.2 and 1.3 alone. Looked at each second: a changed pair serves the
+  // connections that come then; one that cannot be used is logged, and the old one stays.
+  std::string tls_certificate, tls_key;
+  // Where long answers are compressed. Without it those of more than 16 KiB go out as they are.
+  ThreadPool* compute = nullptr;
 };
 
-// A server on one loop. What the guard refuses (docs: common/http/guard.h) is answered with a problem document, and the
-// connection is closed with nothing after it parsed.
+// A server on one loop. Requests of a connection are answered one after the other, in order; what a client sends ahead
+// waits in a buffer of at most 32 KiB. Answers of text of 1 KiB or more are compressed for those who accept gzip
+// (common/http/compress.h). What the guard refuses (docs: common/http/guard.h) is answered with a problem document, and
+// the connection is closed with nothing after it parsed.
 class Server {
  public:
   Server(Executor executor, ServerOptions options, Handler handler);

@@ -14,17 +14,21 @@ int HexDigit(char c) {
   return -1;
 }
 
-bool SameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
-  });
-}
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
 
 }  // namespace
 
+bool SameName(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && Lower(a[i]) != Lower(b[i])) return false;
+  }
+  return true;
+}
+
 std::string_view Fields::Get(std::string_view name) const {
   for (const auto& [each, value] : all_) {
-    if (SameName(each, name)) return value;
+    if (each.size() == name.size() && SameName(each, name)) return value;
   }
   return {};
 }

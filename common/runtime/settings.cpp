@@ -26,6 +26,12 @@ const std::vector<Checked>& Table() {
        Kind::kText},
       {{"http_address", "127.0.0.1:8080", "where the gateway listens; port 0 takes any free one", false},
        Kind::kAddress},
+      {{"tls_certificate", "", "PEM file with the gateway's certificate and its chain; empty: plain HTTP", false},
+       Kind::kText},
+      {{"tls_key", "", "PEM file with the certificate's key; both files are read again when they change", false},
+       Kind::kText},
+      {{"http_connections_per_peer", "512", "connections that one address (IPv6: one /64) may have open", false},
+       Kind::kInt},
       {{"database_url", "", "PostgreSQL: postgresql://… or key=value …", true}, Kind::kText},
       {{"redis_url", "", "Redis: redis://host:port or unix:/path; empty: none, consumers poll each second", false},
        Kind::kText},
@@ -77,7 +83,7 @@ std::string Fault(const Checked& row, const std::string& value) {
     case Kind::kInt:
       return IsNumber(value) ? "" : "must be a whole number";
     case Kind::kUrl:
-      return value.starts_with("http://") ? "" : "must start with http://";
+      return value.starts_with("http://") || value.starts_with("https://") ? "" : "must start with http:// or https://";
     case Kind::kAddress: {
       size_t colon = value.rfind(':');
       bool good = colon != value.npos && colon > 0 && IsNumber(value.substr(colon + 1)) &&

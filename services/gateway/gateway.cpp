@@ -257,6 +257,10 @@ Task<Result<int>> Gateway::Start() {
   if (options.address == "localhost") options.address = "127.0.0.1";
   if (options.address.starts_with('[')) options.address = options.address.substr(1, options.address.size() - 2);
   options.port = colon == std::string::npos ? 8080 : std::atoi(address.c_str() + colon + 1);
+  options.tls_certificate = state_->environment.settings->Get("tls_certificate");
+  options.tls_key = state_->environment.settings->Get("tls_key");
+  options.connections_per_peer = static_cast<int>(state_->environment.settings->Int("http_connections_per_peer"));
+  options.compute = state_->environment.compute;
   // The server lives in the state, so its hooks must not own the state.
   options.body_limit = [state = state_.get()](std::string_view method, std::string_view path) {
     return state->BodyLimit(method, path);
