@@ -35,7 +35,10 @@ std::string Violations(const Error& error, Language language, std::string_view s
   std::string out = "[";
   for (const Violation& violation : error.violations) {
     if (out.size() > 1) out += ',';
-    out += "{\"pointer\":" + JsonString(Stripped(violation.pointer, strip)) +
+    // "?name" is a parameter of the path or the query, anything else a place in the body.
+    bool parameter = violation.pointer.starts_with('?');
+    out += (parameter ? "{\"parameter\":" + JsonString(violation.pointer.substr(1))
+                      : "{\"pointer\":" + JsonString(Stripped(violation.pointer, strip))) +
            ",\"code\":" + JsonString(Name(violation.code)) +
            ",\"detail\":" + JsonString(Detail(violation.code, violation.params, language)) + "}";
   }

@@ -21,6 +21,10 @@ using MetadataLookup = std::function<std::optional<std::string>(std::string_view
 inline constexpr std::string_view kTokenMetadata = "millrace-token";
 inline constexpr std::string_view kServiceMetadata = "millrace-service";
 
+// In CallContext::headers: what an idempotency key stands for where that is not the whole request. The gateway sets it
+// for patches, whose request depends on what they were merged into.
+inline constexpr std::string_view kFingerprintHeader = "millrace-fingerprint";
+
 // Everything but the deadline, which gRPC carries itself, and the fingerprint, which the other side computes. Values
 // that are no printable ASCII travel under "<name>-bin".
 std::vector<MetadataPair> WriteContext(const CallContext& context);

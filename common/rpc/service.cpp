@@ -14,6 +14,7 @@
 #include "common/base/crash_point.h"
 #include "common/crypto/crypto.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/metadata.h"
 #include "common/rpc/validator.h"
 #include "common/telemetry/log.h"
 #include "google/api/annotations.pb.h"
@@ -171,7 +172,9 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
   bool keyed = RulesOf(method).idempotency_key();
   if (!context.idempotency_key.empty()) {
     request->ByteSizeLong();  // fills the sizes that the serialization relies on
-    context.fingerprint = Fingerprint(method, *request);
+    auto given = context.headers.find(std::string(kFingerprintHeader));
+    context.fingerprint = given == context.headers.end() ? Fingerprint(method, *request)
+                                                         : crypto::Sha256(method->full_name() + '\0' + given->second);
   }
   if (IsAct(method, context)) context.act = ActOf(method, context, *request);
   std::string request_id = context.request_id;

@@ -5,11 +5,15 @@
 #include "common/base/limits.h"
 #include "common/http/http.h"
 #include "common/http/json.h"
+#include "common/rpc/metadata.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
+#include "services/gateway/expand.h"
 #include "services/gateway/module.h"
+#include "services/gateway/negotiate.h"
 #include "services/gateway/pages.h"
+#include "services/gateway/patch.h"
 #include "services/gateway/routes.h"
 #include "services/gateway/stream.h"
 #include "services/gateway/transcode.h"
@@ -28,8 +32,8 @@ constexpr size_t kSignedBodyBytes = 4 * 1024;
 // What one request's answer is made of, beside the answer.
 struct Exchange {
   CallContext context;
-  std::string route;  // the template, for the log
-  std::string strip;  // pointer prefix that the client does not know
+  std::string route;             // the template, for the log
+  const Route* found = nullptr;  // the RPC's route
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 };
 
@@ -38,6 +42,13 @@ Error NoSuchRoute(const http::Request& request, const RoutingTable& table) {
   for (const std::string& route : table.Near(request.path)) near += (near.empty() ? "" : ",") + http::JsonString(route);
   return Error(ErrorCode::kNoSuchRoute, {{"method", request.method}, {"path", request.path}})
       .With("routes", "[" + near + "]");
+}
+
+// What a refused body should have been (RFC 5789 §3.1, RFC 9110 §12.5.1).
+void AddAccepted(const Route& route, http::Response* response) {
+  if (response->status != 415 || route.rule.body.empty()) return;
+  if (route.patch) response->fields.Set("Accept-Patch", AcceptedTypes(route));
+  if (route.rule.method == "POST") response->fields.Set("Accept-Post", AcceptedTypes(route));
 }
 
 http::Response Text(std::string media_type, std::string body, int status = 200) {
@@ -53,11 +64,11 @@ http::Response Text(std::string media_type, std::string body, int status = 200) 
 }  // namespace
 
 struct Gateway::State : std::enable_shared_from_this<State> {
-  explicit State(runtime::Environment& e) : environment(e), index(IndexJson(table)) {}
+  explicit State(runtime::Environment& e) : environment(e), pages(table) {}
 
   runtime::Environment& environment;
   RoutingTable table;
-  std::string index;
+  Pages pages;
   Authenticator authenticator;
   std::unique_ptr<http::Server> server;
   bool ready = false;
@@ -91,19 +102,78 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     Result<void> known = co_await Identify(std::move(authorization), route.rules->public_(), &context);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
     MILLRACE_CO_CHECK(ReadConditions(request.fields, &context));
-    MILLRACE_CO_TRY(std::unique_ptr<Message> message, ReadRequest(match, request));
-    if (const auto* field = message->GetDescriptor()->FindFieldByName("validate_only")) {
-      context.validate_only = message->GetReflection()->GetBool(*message, field);
+    std::string changed;
+    if (route.read && !request.body.empty()) {
+      Result<std::string> body = co_await ChangedBody(match, request, &context);
+      if (!body) co_return std::unexpected<Error>(std::move(body).error());
+      changed = *std::move(body);
     }
+    std::string_view body = changed.empty() ? std::string_view(request.body) : std::string_view(changed);
+    MILLRACE_CO_TRY(ReadRequestResult read, ReadRequest(match, request, body));
+    context.validate_only = read.validate_only;
     if (route.method->full_name() == kSignedMethod) {
       for (const char* name : kSignatureFields) context.headers[name] = std::string(request.fields.Get(name));
       context.raw_body = request.body;
     }
     rpc::Channel* channel = &environment.channel(route.service);
     CallContext sent = context;
-    Result<std::unique_ptr<Message>> answer = co_await channel->Send(route.method, std::move(sent), std::move(message));
+    Result<std::unique_ptr<Message>> answer =
+        co_await channel->Send(route.method, std::move(sent), std::move(read.message));
     if (!answer) co_return std::unexpected<Error>(std::move(answer).error());
-    co_return WriteResponse(route, request, **answer, *context.reply);
+    std::string expanded;
+    if (!read.expansions.empty()) {
+      Result<std::string> more = co_await Expand(&environment, &table, &route, read.expansions, answer->get(), context);
+      if (!more) co_return std::unexpected<Error>(std::move(more).error());
+      expanded = *std::move(more);
+    }
+    co_return WriteResponse(route, request, context, **answer, std::move(expanded));
+  }
+
+  // The body of a change as the update RPC takes it: a patch merged into the stored object, or a whole object without
+  // what GET added to it. Reads the object with the caller's own rights. Empty: the body may stay as it is.
+  Task<Result<std::string>> ChangedBody(const RoutingTable::Match& match, const http::Request& request,
+                                        CallContext* context) {
+    const Route& route = *match.route;
+    std::string strip = StripOf(route);
+    const auto* type = route.body_field->message_type();
+    if (route.rules->if_match() && context->if_match.empty()) co_return Fail(ErrorCode::kEtagRequired);
+    if (MediaType(request.fields.Get("Content-Type")) != AcceptedTypes(route)) co_return std::string();
+    JsonValue whole;
+    if (!route.patch) {
+      MILLRACE_CO_TRY(whole, http::ParseJson(request.body, strip));
+      if (whole.kind != JsonValue::Kind::kObject || !HasOutputOnly(type, whole)) co_return std::string();
+    } else {
+      // The same patch again is the same command, whatever it is merged into.
+      MILLRACE_CO_TRY(std::string digest, PatchDigest(request.body, strip));
+      context->headers[std::string(rpc::kFingerprintHeader)] = request.path + " " + digest;
+    }
+    http::Request get = request;
+    get.query.clear();
+    get.body.clear();
+    RoutingTable::Match reading = match;
+    reading.route = route.read;
+    for (auto& [field, value] : reading.parameters)
+      field = route.read->method->input_type()->FindFieldByName(field->name());
+    MILLRACE_CO_TRY(ReadRequestResult read, ReadRequest(reading, get));
+    CallContext asking = *context;
+    asking.idempotency_key.clear();
+    asking.if_match.clear();
+    asking.headers.clear();
+    asking.reply = std::make_shared<ReplyInfo>();
+    std::shared_ptr<ReplyInfo> reply = asking.reply;
+    rpc::Channel* channel = &environment.channel(route.read->service);
+    Result<std::unique_ptr<Message>> stored =
+        co_await channel->Send(route.read->method, std::move(asking), std::move(read.message));
+    if (!stored) co_return std::unexpected<Error>(std::move(stored).error());
+    // What the client read is of another version: the update refuses it, or its answer is kept. Nothing to compare
+    // with.
+    bool stale = context->if_match != "*" && context->if_match != reply->etag;
+    if (context->if_match == "*") context->if_match = reply->etag;
+    std::string object = http::WriteJson(**stored);
+    if (route.patch) co_return Patched(type, request.body, object, stale, strip);
+    MILLRACE_CO_TRY(JsonValue present, http::ParseJson(object));
+    DropOutputOnly(type, &whole, &present, stale);
+    co_return WriteTree(whole);
   }
 
   Task<Result<StreamCaller>> CallerOfStream(std::string authorization, CallContext context) {
@@ -153,20 +223,20 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   // The gateway's own routes; nothing if the path is none of them.
   Task<Result<std::optional<http::Response>>> OwnRoute(const http::Request& request, Exchange* exchange) {
     const std::string& path = request.path;
-    bool page = path.starts_with("/problems/");
-    bool own = path == "/v1" || path == "/livez" || path == "/readyz" || path == "/v1/stream" || page;
-    if (!own) co_return std::nullopt;
-    exchange->route = page ? "/problems/{code}" : path;
+    std::string_view page = pages.TemplateOf(path);
+    if (page.empty() && path != "/livez" && path != "/readyz" && path != "/v1/stream") co_return std::nullopt;
+    exchange->route = page.empty() ? path : std::string(page);
     if (request.method != "GET" && request.method != "HEAD") {
       co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", "GET, HEAD"}});
     }
-    if (path == "/v1") co_return Text("application/json", index);
     if (path == "/livez") co_return Text("text/plain", "alive\n");
-    if (page) co_return ProblemPage(path, exchange->context.language, exchange->context.request_id);
+    if (!page.empty()) co_return pages.Get(request, exchange->context.language, exchange->context.request_id);
     if (path == "/readyz") {
       http::Response response = co_await Ready();
       co_return response;
     }
+    if (!Accepts(request.fields.Get("Accept"), "text/event-stream"))
+      co_return Fail(ErrorCode::kNotAcceptable, {{"offer", "text/event-stream"}});
     Result<http::Response> stream = co_await Stream(request, exchange);
     if (!stream) co_return std::unexpected<Error>(std::move(stream).error());
     co_return *std::move(stream);
@@ -180,17 +250,20 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     if (!match.route && !match.allow.empty()) co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", match.allow}});
     if (!match.route || match.malformed) co_return Fail(NoSuchRoute(request, table));
     exchange->route = match.route->rule.path;
-    exchange->strip = StripOf(*match.route);
+    exchange->found = match.route;
+    bool file = match.route->method->output_type()->full_name() == "google.api.HttpBody";
+    if (!file && !Accepts(request.fields.Get("Accept"), "application/json"))
+      co_return Fail(ErrorCode::kNotAcceptable, {{"offer", "application/json"}});
     Result<http::Response> response = co_await CallRoute(match, request, exchange);
     co_return response;
   }
 
   // Long bodies are for known callers only. The caller is looked at again when the body is there.
   Task<std::optional<http::Response>> Admit(http::Request head) {
-    RoutingTable::Match match = table.Find(head.method, head.path);
-    if (!match.route || match.route->rules->public_()) co_return std::nullopt;
+    const Route* route = table.Look(head.method, head.path);
+    if (!route || route->rules->public_()) co_return std::nullopt;
     Exchange exchange = Begin(head);
-    exchange.route = match.route->rule.path;
+    exchange.route = route->rule.path;
     std::string authorization(head.fields.Get("Authorization"));
     Result<void> known = co_await Identify(std::move(authorization), false, &exchange.context);
     if (known) co_return std::nullopt;
@@ -217,7 +290,9 @@ struct Gateway::State : std::enable_shared_from_this<State> {
       response = *std::move(result);
     } else {
       cause = result.error().cause;
-      response = http::Problem(result.error(), context.language, context.request_id, exchange.strip);
+      if (exchange.found) PointAtRequest(*exchange.found, &result.error());
+      response = http::Problem(result.error(), context.language, context.request_id);
+      if (exchange.found) AddAccepted(*exchange.found, &response);
       if (context.reply->replayed) response.fields.Set("Idempotent-Replayed", "true");
     }
     response.fields.Set("Request-Id", context.request_id);
@@ -240,9 +315,9 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   size_t BodyLimit(std::string_view method, std::string_view path) const {
-    RoutingTable::Match match = table.Find(method, path);
-    if (match.route && match.route->method->full_name() == kSignedMethod) return kSignedBodyBytes;
-    return table.BodyLimit(method, path);
+    const Route* route = table.Look(method, path);
+    if (!route) return limits::kHttpBodyBytes;
+    return route->method->full_name() == kSignedMethod ? kSignedBodyBytes : route->body_limit;
   }
 };
 

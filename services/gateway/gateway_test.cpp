@@ -156,6 +156,7 @@ class GatewayTest : public testing::Test {
           body.set_data("a,b\r\n");
           return body;
         });
+    RegisterResources();
     On<escrow::v1::CustodianNoticeRequest, escrow::v1::CustodianNoticeResponse>(
         &escrow_, "millrace.escrow.v1.EscrowService.CustodianNotice",
         [](const CallContext&, const auto&) -> Result<escrow::v1::CustodianNoticeResponse> {
@@ -176,6 +177,41 @@ class GatewayTest : public testing::Test {
           }
           response.set_next_after_seq(seq + 1);
           return response;
+        });
+  }
+
+  // One resource for every id but two: what is not the caller's, and what cannot be asked.
+  void RegisterResources() {
+    On<listing::v1::GetResourceRequest, listing::v1::Resource>(
+        &listing_, "millrace.listing.v1.ListingService.GetResource",
+        [this](const CallContext& context, const auto& request) -> Result<listing::v1::Resource> {
+          ++reads_;
+          EXPECT_TRUE(context.idempotency_key.empty() && context.if_match.empty());
+          if (request.id() == hidden_) return Fail(ErrorCode::kNotFound);
+          if (request.id() == down_) return Fail(ErrorCode::kUnavailable);
+          context.reply->etag = "4";
+          listing::v1::Resource resource;
+          resource.set_id(request.id());
+          resource.set_kind(listing::v1::Resource::EQUIPMENT);
+          resource.mutable_display_name()->set_zh("铣床");
+          resource.set_maker("old");
+          resource.set_etag("4");
+          return resource;
+        });
+    On<listing::v1::UpdateResourceRequest, listing::v1::Resource>(
+        &listing_, "millrace.listing.v1.ListingService.UpdateResource",
+        [this](const CallContext& context, const auto& request) -> Result<listing::v1::Resource> {
+          updated_ = request.resource();
+          context.reply->etag = "5";
+          return request.resource();
+        });
+    On<listing::v1::ListListingsRequest, listing::v1::ListListingsResponse>(
+        &listing_, "millrace.listing.v1.ListingService.ListListings",
+        [this](const CallContext&, const auto& request) -> Result<listing::v1::ListListingsResponse> {
+          listing::v1::ListListingsResponse page;
+          for (const std::string& id : listed_) page.add_data()->set_resource_id(id);
+          page.set_next_page_token("a+b");
+          return page;
         });
   }
 
@@ -231,6 +267,10 @@ class GatewayTest : public testing::Test {
   CallContext seen_;
   google::api::HttpBody file_;
   bool published_ = false, validated_only_ = false;
+  std::string hidden_ = FormatId("res", Uuid::New()), down_ = FormatId("res", Uuid::New());
+  std::vector<std::string> listed_;
+  std::atomic<int> reads_ = 0;
+  listing::v1::Resource updated_;
   std::atomic<bool> revoked_ = false;
   std::atomic<int> authentications_ = 0;
 };
@@ -291,7 +331,7 @@ TEST_F(GatewayTest, BodyFieldQueryAndPath) {
                               R"({"display_name":"A",)" + kPlace + "}",
                               {{"Idempotency-Key", "key-number-1"}}});
   EXPECT_EQ(made.status, 201) << made.body;
-  EXPECT_EQ(made.fields.Get("Location"), "/v1/sites/sit_1");
+  EXPECT_FALSE(made.fields.Has("Location"));
   EXPECT_EQ(made.fields.Get("ETag"), "\"7\"");
   EXPECT_FALSE(made.fields.Has("Idempotent-Replayed"));
   EXPECT_TRUE(validated_only_);
@@ -322,14 +362,14 @@ TEST_F(GatewayTest, RefusesWithProblems) {
   EXPECT_EQ(Send({"DELETE", "/v1/organizations"}).fields.Get("Allow"), "GET, HEAD, POST");
   EXPECT_EQ(Refusal({"POST", "/v1/stream"}), "405 METHOD_NOT_ALLOWED");
   EXPECT_EQ(Refusal({"OPTIONS", "/v1/me"}), "405 METHOD_NOT_ALLOWED");
-  EXPECT_EQ(Refusal({"GET", "/v1/me?verbose=1"}), "400 INVALID_QUERY");
-  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=1&page_size=2"}), "400 INVALID_QUERY");
+  EXPECT_EQ(Refusal({"GET", "/v1/me?verbose=1"}), "400 INVALID_QUERY verbose");
+  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=1&page_size=2"}), "400 INVALID_QUERY page_size");
   EXPECT_EQ(Refusal({"GET", "/v1/organizations?external_id=%ff"}), "400 INVALID_QUERY");
-  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=x"}), "400 WRONG_TYPE #/page_size");
-  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=-1"}), "422 OUT_OF_RANGE #/page_size");
-  EXPECT_EQ(Refusal({"GET", "/v1/organizations?state=NEW"}), "400 WRONG_TYPE #/state");
-  EXPECT_EQ(Refusal({"GET", "/v1/organizations/bkg_1"}), "400 INVALID_ID #/id");
-  EXPECT_EQ(Refusal({"POST", "/v1/sites?site=1", site, {key}}), "400 INVALID_QUERY");
+  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=x"}), "400 WRONG_TYPE page_size");
+  EXPECT_EQ(Refusal({"GET", "/v1/organizations?page_size=-1"}), "422 OUT_OF_RANGE page_size");
+  EXPECT_EQ(Refusal({"GET", "/v1/organizations?state=NEW"}), "400 WRONG_TYPE state");
+  EXPECT_EQ(Refusal({"GET", "/v1/organizations/bkg_1"}), "400 INVALID_ID id");
+  EXPECT_EQ(Refusal({"POST", "/v1/sites?site=1", site, {key}}), "400 INVALID_QUERY site");
   EXPECT_EQ(Refusal({"POST", "/v1/sites", "{", {key}}), "400 INVALID_JSON #");
   EXPECT_EQ(Refusal({"POST", "/v1/sites", "", {key}}), "400 INVALID_JSON #");
   EXPECT_EQ(Refusal({"POST", "/v1/sites", R"({"display_name":"A","nmae":1,)" + kPlace + "}", {key}}),
@@ -349,7 +389,7 @@ TEST_F(GatewayTest, RefusesWithProblems) {
   EXPECT_EQ(Refusal({"POST", "/v1/sites", std::string(1024 * 1024 + 1, ' '), {key}}), "413 PAYLOAD_TOO_LARGE");
   std::string reject = "/v1/organizations/" + organization_ + ":reject";
   EXPECT_EQ(Refusal({"POST", reject, R"({"id":")" + organization_ + R"("})", {key}}), "400 UNKNOWN_FIELD #/id");
-  EXPECT_EQ(Refusal({"POST", reject + "?reason=x", "", {key}}), "400 INVALID_QUERY");
+  EXPECT_EQ(Refusal({"POST", reject + "?reason=x", "", {key}}), "400 INVALID_QUERY reason");
   EXPECT_EQ(Refusal({"POST", reject, R"({"reason":"internal"})", {key}}), "500 INTERNAL");
   EXPECT_EQ(Refusal({"POST", reject, R"({"reason":"throw"})", {key}}), "500 INTERNAL");
   EXPECT_EQ(Refusal({"DELETE", "/v1/api_keys/key_1", "{}"}), "415 UNSUPPORTED_MEDIA_TYPE");
@@ -432,7 +472,7 @@ TEST_F(GatewayTest, SignedNoticesKeepTheirBytes) {
 
 TEST_F(GatewayTest, StreamsTheFeed) {
   EXPECT_EQ(Refusal({.method = "GET", .target = "/v1/stream", .key = false}), "401 UNAUTHENTICATED");
-  EXPECT_EQ(Refusal({"GET", "/v1/stream?limit=5"}), "400 INVALID_QUERY");
+  EXPECT_EQ(Refusal({"GET", "/v1/stream?limit=5"}), "400 INVALID_QUERY limit");
   EXPECT_EQ(Refusal({"GET", "/v1/stream", "", {{"Last-Event-ID", "nonsense"}}}), "400 INVALID_ID");
   http::Request request{.method = "GET", .target = "/v1/stream"};
   request.fields.Set("Authorization", "Bearer sk_test_good");
@@ -474,6 +514,74 @@ TEST_F(GatewayTest, AStreamSaysWhereItStandsBeforeItsFirstEvent) {
   EXPECT_EQ(Refusal({"GET", "/v1/stream", "", {{"Last-Event-ID", "99999999999999999999"}}}), "400 INVALID_ID");
 }
 
+TEST_F(GatewayTest, PatchesWhatIsStored) {
+  std::string path = "/v1/resources/" + FormatId("res", Uuid::New());
+  std::pair<std::string, std::string> key{"Idempotency-Key", "key-number-1"}, tag{"If-Match", "\"4\""};
+  std::pair<std::string, std::string> type{"Content-Type", "application/merge-patch+json"};
+  http::Response patched = Send({"PATCH", path, R"({"model":"M","etag":"4"})", {key, type, {"If-Match", "*"}}});
+  EXPECT_EQ(patched.status, 200) << patched.body;
+  EXPECT_EQ(updated_.maker(), "old");
+  EXPECT_EQ(updated_.model(), "M");
+  EXPECT_EQ(seen_.if_match, "4");
+  std::string fingerprint = seen_.fingerprint;
+  Send({"PATCH", path, R"( {"etag":"4", "model":"M"} )", {key, type, {"If-Match", "\"3\""}}});
+  EXPECT_EQ(seen_.fingerprint, fingerprint);
+  EXPECT_EQ(Refusal({"PATCH", path, R"({"model":"M"})", {key, type}}), "428 ETAG_REQUIRED");
+  EXPECT_EQ(Refusal({"PATCH", path, R"({"etag":"5"})", {key, type, tag}}), "400 OUTPUT_ONLY #/etag");
+  EXPECT_EQ(Refusal({"PATCH", path, R"({"kind":null})", {key, type, tag}}), "400 REQUIRED #/kind");
+  EXPECT_EQ(Refusal({"PATCH", "/v1/resources/" + hidden_, "{}", {key, type, tag}}), "404 NOT_FOUND");
+  http::Response wrong = Send({"PATCH", path, "{}", {key, tag}});
+  EXPECT_EQ(wrong.status, 415);
+  EXPECT_EQ(wrong.fields.Get("Accept-Patch"), "application/merge-patch+json");
+  int reads = reads_;
+  std::string body = R"({"kind":"EQUIPMENT","display_name":{"zh":"x"},"maker":"new")";
+  EXPECT_EQ(Send({"PUT", path, body + "}", {key, tag}}).status, 200);
+  EXPECT_EQ(reads_, reads);
+  EXPECT_EQ(Send({"PUT", path, body + R"(,"etag":"4"})", {key, tag}}).status, 200);
+  EXPECT_EQ(reads_, reads + 1);
+  EXPECT_EQ(Refusal({"PUT", path, body + R"(,"etag":"5"})", {key, tag}}), "400 OUTPUT_ONLY #/etag");
+}
+
+TEST_F(GatewayTest, ExpandsEachObjectOnce) {
+  std::string a = FormatId("res", Uuid::New());
+  listed_ = {a, hidden_, a, FormatId("res", Uuid::New()), ""};
+  http::Response page = Send({"GET", "/v1/listings?page_size=5&expand=resource,resource"});
+  EXPECT_EQ(reads_, 3);
+  EXPECT_EQ(page.fields.Get("Link"),
+            "</v1/listings?page_size=5&expand=resource,resource&page_token=a%2Bb>; rel=\"next\"");
+  auto value = http::ParseJson(page.body);
+  const auto& entries = value->members.at(0).value.items;
+  auto has = [](const http::JsonValue& entry) {
+    return std::ranges::any_of(entry.members, [](const auto& member) { return member.name == "resource"; });
+  };
+  EXPECT_TRUE(has(entries.at(0)) && has(entries[2]) && has(entries[3]));
+  EXPECT_FALSE(has(entries[1]) || has(entries[4]));
+  listed_.push_back(down_);
+  EXPECT_EQ(Refusal({"GET", "/v1/listings?expand=resource"}), "503 UNAVAILABLE");
+  EXPECT_EQ(Refusal({"GET", "/v1/listings?expand=owner"}), "400 INVALID_QUERY expand");
+  listed_.assign(501, "");
+  for (std::string& id : listed_) id = FormatId("res", Uuid::New());
+  EXPECT_EQ(Refusal({"GET", "/v1/listings?expand=resource"}), "400 INVALID_QUERY expand");
+}
+
+TEST_F(GatewayTest, DryRunsAndWhatIsAccepted) {
+  std::string reject = "/v1/organizations/" + organization_ + ":reject";
+  std::pair<std::string, std::string> key{"Idempotency-Key", "key-number-1"};
+  http::Response dry = Send({"POST", reject + "?validate_only=true", "", {key}});
+  EXPECT_EQ(dry.status, 200) << dry.body;
+  EXPECT_TRUE(seen_.validate_only);
+  http::Response real = Send({"POST", reject + "?validate_only=false", "", {key}});
+  EXPECT_FALSE(seen_.validate_only);
+  EXPECT_TRUE(real.fields.Get("Idempotency-Key-Expires").ends_with(" GMT"));
+  std::string site = R"({"display_name":"A",)" + kPlace + "}";
+  EXPECT_EQ(Send({"POST", "/v1/sites", site, {key}}).fields.Get("Location"), "/v1/sites/sit_1");
+  EXPECT_EQ(Refusal({"POST", reject + "?validate_only=1", "", {key}}), "400 INVALID_QUERY validate_only");
+  EXPECT_EQ(Refusal({"GET", "/v1/me?validate_only=true"}), "400 INVALID_QUERY validate_only");
+  EXPECT_EQ(Refusal({"GET", "/v1/me", "", {{"Accept", "text/html"}}}), "406 NOT_ACCEPTABLE");
+  EXPECT_EQ(Refusal({"GET", "/v1/import_template", "", {{"Accept", "application/json"}}}), "406 NOT_ACCEPTABLE");
+  EXPECT_EQ(Refusal({"GET", "/v1/stream", "", {{"Accept", "application/json"}}}), "406 NOT_ACCEPTABLE");
+}
+
 TEST_F(GatewayTest, SaysWhatItIs) {
   EXPECT_EQ(Send({.method = "GET", .target = "/livez", .key = false}).status, 200);
   EXPECT_EQ(Send({.method = "GET", .target = "/readyz", .key = false}).status, 200);
@@ -483,6 +591,8 @@ TEST_F(GatewayTest, SaysWhatItIs) {
   http::Response page = Send({.method = "GET", .target = "/problems/booking-conflict", .key = false});
   EXPECT_NE(page.body.find("The slot is taken"), std::string::npos);
   EXPECT_EQ(Refusal({"GET", "/problems/nothing"}), "404 NO_SUCH_ROUTE");
+  http::Response docs = Send({.method = "GET", .target = "/docs?lang=zh", .key = false});
+  EXPECT_NE(docs.body.find("http://127.0.0.1:" + std::to_string(port_) + "/v1/bookings"), std::string::npos);
 }
 
 }  // namespace

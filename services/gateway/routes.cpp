@@ -2,6 +2,7 @@
 #include "services/gateway/routes.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
 #include <cstdlib>
@@ -48,13 +49,56 @@ std::vector<std::string> Split(std::string_view path, std::string* verb) {
   return segments;
 }
 
-bool Fits(const Route& route, const std::vector<std::string>& segments, const std::string& verb) {
-  if (route.verb != verb) return false;
-  for (size_t i = 0; i < segments.size(); ++i) {
+// More than any route has.
+constexpr size_t kSegmentsMax = 12;
+
+// A path taken apart without a copy; still encoded.
+struct Parts {
+  std::array<std::string_view, kSegmentsMax> segments;
+  size_t count = 0;  // 0: no path of a route
+  std::string_view verb;
+};
+
+Parts TakeApart(std::string_view path) {
+  Parts parts;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  while (true) {
+    if (parts.count == kSegmentsMax) return Parts();
+    size_t slash = path.find('/');
+    parts.segments[parts.count++] = path.substr(0, slash);
+    if (slash == path.npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  std::string_view& last = parts.segments[parts.count - 1];
+  for (size_t i = 0; i < last.size(); ++i) {
+    bool encoded = last[i] == '%' && i + 2 < last.size() && last[i + 1] == '3' && (last[i + 2] | 0x20) == 'a';
+    if (last[i] != ':' && !encoded) continue;
+    parts.verb = last.substr(i + (encoded ? 3 : 1));
+    last = last.substr(0, i);
+    break;
+  }
+  return parts;
+}
+
+bool Fits(const Route& route, const Parts& parts) {
+  if (route.segments.size() != parts.count || route.verb != parts.verb) return false;
+  for (size_t i = 0; i < parts.count; ++i) {
     const Route::Segment& segment = route.segments[i];
-    if (segment.parameter ? segments[i].empty() : segments[i] != segment.literal) return false;
+    if (segment.parameter ? parts.segments[i].empty() : parts.segments[i] != segment.literal) return false;
   }
   return true;
+}
+
+// "GET, HEAD, PUT" of the routes that fit but for their method.
+std::string Allowed(const std::vector<const Route*>& routes, const Parts& parts) {
+  std::set<std::string> allowed;
+  for (const Route* route : routes) {
+    if (Fits(*route, parts)) allowed.insert(route->rule.method);
+  }
+  if (allowed.contains("GET")) allowed.insert("HEAD");
+  std::string text;
+  for (const std::string& each : allowed) text += (text.empty() ? "" : ", ") + each;
+  return text;
 }
 
 constexpr size_t kNearRoutes = 12;
@@ -82,11 +126,7 @@ void Keep(std::vector<const Route*>* routes, const std::function<bool(const Rout
   if (!kept.empty()) *routes = std::move(kept);
 }
 
-}  // namespace
-
-HttpRule HttpRuleOf(const MethodDescriptor* method) {
-  if (!method->options().HasExtension(google::api::http)) return {};
-  const google::api::HttpRule& http = method->options().GetExtension(google::api::http);
+HttpRule RuleOf(const google::api::HttpRule& http) {
   HttpRule rule;
   rule.body = http.body();
   switch (http.pattern_case()) {
@@ -116,17 +156,81 @@ HttpRule HttpRuleOf(const MethodDescriptor* method) {
   return rule;
 }
 
+}  // namespace
+
+HttpRule HttpRuleOf(const MethodDescriptor* method) {
+  std::vector<HttpRule> rules = HttpRulesOf(method);
+  return rules.empty() ? HttpRule() : std::move(rules.front());
+}
+
+std::vector<HttpRule> HttpRulesOf(const MethodDescriptor* method) {
+  std::vector<HttpRule> rules;
+  if (!method->options().HasExtension(google::api::http)) return rules;
+  const google::api::HttpRule& http = method->options().GetExtension(google::api::http);
+  rules.push_back(RuleOf(http));
+  for (const google::api::HttpRule& more : http.additional_bindings()) rules.push_back(RuleOf(more));
+  return rules;
+}
+
 RoutingTable::RoutingTable() {
   for (const auto* file : ContractFiles()) {
     for (int i = 0; i < file->service_count(); ++i) {
-      for (int k = 0; k < file->service(i)->method_count(); ++k) Add(file->service(i)->method(k));
+      for (int k = 0; k < file->service(i)->method_count(); ++k) {
+        const MethodDescriptor* method = file->service(i)->method(k);
+        for (HttpRule& rule : HttpRulesOf(method)) Add(method, std::move(rule));
+      }
+    }
+  }
+  Relate();
+}
+
+// What routes are to each other: the GET of what a PUT or PATCH changes.
+void RoutingTable::Relate() {
+  for (auto& route : routes_) {
+    by_name_[route->segments[1].literal].push_back(route.get());
+    if (route->rule.method != "PUT" && !route->patch) continue;
+    for (const auto& other : routes_) {
+      bool reads = other->Reads() && other->rule.path == route->rule.path && route->body_field &&
+                   other->method->output_type() == route->body_field->message_type();
+      if (reads) route->read = other.get();
+    }
+    if (route->patch && !route->read) Die(route->method, "a PATCH of what no GET returns");
+  }
+  for (auto& route : routes_) {
+    for (const Expansion& expansion : route->expansions) {
+      const Route* read = OfRpc(expansion.rpc);
+      if (!read || !read->method->input_type()->FindFieldByName("id"))
+        Die(route->method, "bad expand " + expansion.rpc);
     }
   }
 }
 
-void RoutingTable::Add(const MethodDescriptor* method) {
+// The ids in an answer that options let `expand` follow.
+void RoutingTable::Describe(Route* route) {
+  const auto* answer = route->method->output_type();
+  const FieldDescriptor* data = answer->FindFieldByName("data");
+  if (data && data->is_repeated() && data->message_type()) route->page = data;
+  if (!route->Reads()) {
+    route->dry_run = route->method->input_type()->FindFieldByName("validate_only") || !route->rules->public_();
+    return;
+  }
+  const auto* object = route->page ? route->page->message_type() : answer;
+  for (int i = 0; i < object->field_count(); ++i) {
+    const FieldDescriptor* field = object->field(i);
+    const std::string& rpc = field->options().GetExtension(type::field).expand();
+    if (rpc.empty()) continue;
+    bool id =
+        field->name().ends_with("_id") && !field->is_repeated() && field->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+    std::string name = field->name().substr(0, field->name().size() - 3);
+    if (!id || object->FindFieldByName(name)) Die(route->method, "bad expand of " + field->full_name());
+    route->expansions.push_back({name, field, rpc});
+  }
+}
+
+void RoutingTable::Add(const MethodDescriptor* method, HttpRule rule) {
   auto route = std::make_unique<Route>();
-  route->rule = HttpRuleOf(method);
+  route->rule = std::move(rule);
+  route->patch = route->rule.method == "PATCH";
   route->rules = &method->options().GetExtension(type::method);
   if (route->rule.method.empty() || route->rules->internal()) return;
   route->method = method;
@@ -155,34 +259,45 @@ void RoutingTable::Add(const MethodDescriptor* method) {
     if (other->rule.method == route->rule.method && other->rule.path == route->rule.path)
       Die(method, "taken by " + other->method->full_name());
   }
-  by_shape_.emplace(std::pair(route->segments.size(), route->segments[1].literal), route.get());
+  route->scope = route->segments[1].literal + (route->Reads() ? ":read" : ":write");
+  Describe(route.get());
   routes_.push_back(std::move(route));
+}
+
+const Route* RoutingTable::Look(std::string_view method, std::string_view path) const {
+  Parts parts = TakeApart(path);
+  if (parts.count < 2) return nullptr;
+  if (method == "HEAD") method = "GET";
+  auto named = by_name_.find(parts.segments[1]);
+  if (named == by_name_.end()) return nullptr;
+  for (const Route* route : named->second) {
+    if (route->rule.method == method && Fits(*route, parts)) return route;
+  }
+  return nullptr;
+}
+
+const Route* RoutingTable::OfRpc(std::string_view rpc) const {
+  for (const auto& route : routes_) {
+    if (route->Reads() && route->method->full_name() == rpc) return route.get();
+  }
+  return nullptr;
 }
 
 RoutingTable::Match RoutingTable::Find(std::string_view method, std::string_view path) const {
   Match match;
-  std::string verb;
-  std::vector<std::string> segments = Split(path, &verb);
-  if (segments.size() < 2) return match;
-  if (method == "HEAD") method = "GET";
-  std::set<std::string> allowed;
-  auto [begin, end] = by_shape_.equal_range({segments.size(), segments[1]});
-  for (auto it = begin; it != end; ++it) {
-    if (!Fits(*it->second, segments, verb)) continue;
-    if (it->second->rule.method == method) match.route = it->second;
-    allowed.insert(it->second->rule.method);
-  }
+  match.route = Look(method, path);
+  Parts parts = TakeApart(path);
   if (!match.route) {
-    if (allowed.contains("GET")) allowed.insert("HEAD");
-    for (const std::string& each : allowed) match.allow += (match.allow.empty() ? "" : ", ") + each;
+    auto named = parts.count < 2 ? by_name_.end() : by_name_.find(parts.segments[1]);
+    if (named != by_name_.end()) match.allow = Allowed(named->second, parts);
     return match;
   }
-  for (size_t i = 0; i < segments.size(); ++i) {
+  for (size_t i = 0; i < parts.count; ++i) {
     const FieldDescriptor* parameter = match.route->segments[i].parameter;
     if (!parameter) continue;
-    auto value = http::PercentDecode(segments[i], false);
+    auto value = http::PercentDecode(parts.segments[i], false);
     match.malformed = match.malformed || !value;
-    match.parameters.emplace_back(parameter, value.value_or(""));
+    match.parameters.emplace_back(parameter, value ? *std::move(value) : std::string());
   }
   return match;
 }
@@ -208,8 +323,8 @@ std::vector<std::string> RoutingTable::Near(std::string_view path) const {
 }
 
 size_t RoutingTable::BodyLimit(std::string_view method, std::string_view path) const {
-  Match match = Find(method, path);
-  return match.route ? match.route->body_limit : limits::kHttpBodyBytes;
+  const Route* route = Look(method, path);
+  return route ? route->body_limit : limits::kHttpBodyBytes;
 }
 
 }  // namespace millrace::gateway

@@ -6,10 +6,10 @@
 #include <google/protobuf/message.h>
 
 #include <chrono>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -24,7 +24,16 @@ struct HttpRule {
   std::string path;    // "/v1/bookings/{id}:cancel"
   std::string body;    // "", "*", or a field's name
 };
+// The first, and all: `additional_bindings` are further routes to the same RPC.
 HttpRule HttpRuleOf(const google::protobuf::MethodDescriptor* method);
+std::vector<HttpRule> HttpRulesOf(const google::protobuf::MethodDescriptor* method);
+
+// An object that `expand=<name>` brings along beside its id.
+struct Expansion {
+  std::string name;                             // "listing" of listing_id
+  const google::protobuf::FieldDescriptor* id;  // of the returned object, or of each entry of the page
+  std::string rpc;                              // that returns the object by its request's field `id`
+};
 
 struct Route {
   HttpRule rule;
@@ -43,6 +52,16 @@ struct Route {
   };
   std::vector<Segment> segments;
   std::string verb;
+  // Of a PUT or PATCH of an object: the route that GETs it. A PATCH always has one.
+  const Route* read = nullptr;
+  bool patch = false;
+  // A dry run may be asked for: `validate_only` is a query parameter.
+  bool dry_run = false;
+  // The page's entries, if the answer is one: the field `data`.
+  const google::protobuf::FieldDescriptor* page = nullptr;
+  std::vector<Expansion> expansions;  // of a GET
+  std::string scope;                  // "bookings:write": what a restricted credential needs
+  bool Reads() const { return rule.method == "GET"; }
 };
 
 class RoutingTable {
@@ -58,6 +77,10 @@ class RoutingTable {
   };
   // `path` is percent-encoded; HEAD is GET; "%3A" before a verb is ":".
   Match Find(std::string_view method, std::string_view path) const;
+  // The route alone; nullptr if there is none.
+  const Route* Look(std::string_view method, std::string_view path) const;
+  // The route that GETs what an RPC returns; nullptr if it has none.
+  const Route* OfRpc(std::string_view rpc) const;
   // Of a path that is no route: the routes that were likely meant, "POST /v1/bookings/{id}:cancel"; never empty.
   std::vector<std::string> Near(std::string_view path) const;
   // The greatest body in bytes of a request; for paths that are no route the common limit.
@@ -65,10 +88,13 @@ class RoutingTable {
   const std::vector<std::unique_ptr<Route>>& routes() const { return routes_; }
 
  private:
-  void Add(const google::protobuf::MethodDescriptor* method);
+  void Add(const google::protobuf::MethodDescriptor* method, HttpRule rule);
+  static void Describe(Route* route);
+  void Relate();
 
   std::vector<std::unique_ptr<Route>> routes_;
-  std::multimap<std::pair<size_t, std::string>, const Route*> by_shape_;  // number of segments, second literal
+  // By the second literal, "bookings"; the names are the routes' own.
+  std::unordered_map<std::string_view, std::vector<const Route*>> by_name_;
 };
 
 }  // namespace millrace::gateway

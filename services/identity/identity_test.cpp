@@ -319,13 +319,19 @@ TEST_F(IdentityTest, AuthenticatesUntilRevoked) {
   }
   v1::RevokeApiKeyRequest revoke;
   revoke.set_id(registered.api_key().id());
-  auto foreign = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(Uuid::New(), {"buyer"}), revoke);
+  CallContext owner = Caller(IdOrNil(id), {"buyer"}), stranger = Caller(Uuid::New(), {"buyer"});
+  EXPECT_EQ(instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke).error().code, ErrorCode::kEtagRequired);
+  owner.if_match = "99";
+  EXPECT_EQ(instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke).error().code, ErrorCode::kEtagMismatch);
+  owner.if_match = stranger.if_match = "*";
+  auto foreign = instance_->Call<v1::ApiKey>("RevokeApiKey", stranger, revoke);
   EXPECT_EQ(foreign.error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(Authenticate(secret));
-  auto revoked = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(IdOrNil(id), {"buyer"}), revoke);
+  auto revoked = instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke);
   ASSERT_TRUE(revoked);
   EXPECT_EQ(Authenticate(secret).error().code, ErrorCode::kUnauthenticated);
-  auto twice = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(IdOrNil(id), {"buyer"}), revoke);
+  owner.idempotency_key = "another-key";
+  auto twice = instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke);
   ASSERT_TRUE(twice);
   EXPECT_EQ(twice->revoke_time().seconds(), revoked->revoke_time().seconds());
 }

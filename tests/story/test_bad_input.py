@@ -265,7 +265,7 @@ def test_a_registration_replayed_shows_the_same_secret(world):
     assert again.raw == first.raw and again["api_key"]["secret"].startswith("sk_test_")
     client = world.platform.client(again["api_key"]["secret"])
     assert client.get("/v1/me")["organization"]["id"] == first["organization"]["id"]
-    client.call("DELETE", f"/v1/api_keys/{first['api_key']['id']}")
+    client.call("DELETE", f"/v1/api_keys/{first['api_key']['id']}", headers={"If-Match": "*"})
     end = time.monotonic() + 8  # at every gateway within 5 s
     while client.send("GET", "/v1/me").status == 200 and time.monotonic() < end:
         time.sleep(0.2)

@@ -166,10 +166,12 @@ Task<Result<v1::ApiKey>> Identity::RevokeApiKey(CallContext context, v1::RevokeA
   postgres::Command<Set> command;
   command.header = postgres::CommandHeader::Of(context, "RevokeApiKey");
   command.need = [id](Set& set) { set.want_keys.insert(id); };
-  command.decide = [id, asking = context.organization, any = context.IsOperator()](Set& set) -> Result<std::string> {
+  command.decide = [id, asking = context.organization, any = context.IsOperator(),
+                    if_match = context.if_match](Set& set) -> Result<std::string> {
     auto found = set.keys.find(id);
     if (found == set.keys.end() || (found->second.organization != asking && !any)) return Fail(ErrorCode::kNotFound);
     KeyRow& key = found->second;
+    if (if_match != "*" && if_match != std::to_string(key.version)) return Fail(ErrorCode::kEtagMismatch);
     if (!key.revoke_time) {
       key.revoke_time = set.now;
       ++key.version;

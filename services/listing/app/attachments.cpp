@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "common/crypto/crypto.h"
 #include "services/listing/app/service.h"
 
 namespace millrace::listing {
@@ -14,6 +15,13 @@ Task<Result<v1::Attachment>> ListingService::CreateAttachment(CallContext contex
   row.size = static_cast<int64_t>(request.file().data().size());
   row.content_type = request.file().content_type();
   if (row.content_type.empty()) row.content_type = "application/octet-stream";
+  if (context.validate_only) {
+    v1::Attachment message;
+    message.set_sha256(crypto::Hex(crypto::Sha256(request.file().data())));
+    message.set_size(row.size);
+    message.set_content_type(row.content_type);
+    co_return std::move(message);
+  }
   // First the bytes, then the row that names them: a row never points at nothing.
   Result<std::string> sha256 = co_await blobs_.Put(std::move(*request.mutable_file()->mutable_data()));
   if (!sha256) co_return std::unexpected<Error>(std::move(sha256).error());
