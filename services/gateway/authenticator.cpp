@@ -27,13 +27,15 @@ void Fill(const identity::v1::AuthenticateResponse& caller, CallContext* context
   context->actor = caller.api_key_id();
   context->roles = {caller.roles().begin(), caller.roles().end()};
   context->roles.erase("service");  // no key makes its bearer one of our services
+  context->member = IdOrNil(caller.member_id());
+  context->scopes = {caller.scopes().begin(), caller.scopes().end()};
   context->organization_verified = caller.verified();
 }
 
 }  // namespace
 
-Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::string authorization, CallContext* context,
-                                               Clock::time_point* asked) {
+Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::string authorization, std::string peer,
+                                               CallContext* context, Clock::time_point* asked) {
   std::string token = TokenOf(authorization);
   if (token.empty()) co_return Fail(ErrorCode::kUnauthenticated);
   std::string hash = crypto::Sha256(token);
@@ -44,6 +46,7 @@ Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::stri
     co_return Result<void>();
   }
   if (asked) *asked = now;
+  MILLRACE_CO_CHECK(attempts_.Check(peer, now));
   CallContext own = CallContext::ForService("gateway", context->traceparent);
   own.request_id = context->request_id;
   own.deadline = context->deadline;
@@ -53,6 +56,7 @@ Task<Result<void>> Authenticator::Authenticate(rpc::Channel* identity, std::stri
       *identity, "millrace.identity.v1.Identity.Authenticate", std::move(own), std::move(request));
   if (!caller) {
     entries_.erase(hash);
+    if (caller.error().code == ErrorCode::kUnauthenticated) attempts_.Failed(peer, now);
     co_return std::unexpected<Error>(std::move(caller).error());
   }
   if (IdOrNil(caller->organization_id()).IsNil()) co_return Fail(ErrorCode::kUnauthenticated);

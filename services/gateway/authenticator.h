@@ -9,6 +9,7 @@
 #include "common/base/call_context.h"
 #include "common/rpc/channel.h"
 #include "millrace/identity/v1/identity.pb.h"
+#include "services/gateway/attempts.h"
 
 namespace millrace::gateway {
 
@@ -18,17 +19,21 @@ class Authenticator {
   static constexpr std::chrono::milliseconds kKept{4000};
   static constexpr size_t kEntriesMax = 10'000;
 
-  // Fills organization, actor, roles and organization_verified from "Bearer <token>".
+  // Fills organization, actor, member, roles, scopes and organization_verified from "Bearer <token>".
   // `asked`: when identity was asked for what the answer rests on.
-  // Errors: UNAUTHENTICATED; UNAVAILABLE and DEADLINE_EXCEEDED of identity.
-  Task<Result<void>> Authenticate(rpc::Channel* identity, std::string authorization, CallContext* context,
-                                  std::chrono::steady_clock::time_point* asked = nullptr);
+  // Errors: UNAUTHENTICATED; TOO_MANY_ATTEMPTS, if the address has shown too many that are not valid; UNAVAILABLE and
+  // DEADLINE_EXCEEDED of identity.
+  Task<Result<void>> Authenticate(rpc::Channel* identity, std::string authorization, std::string peer,
+                                  CallContext* context, std::chrono::steady_clock::time_point* asked = nullptr);
+  // Shared with the token endpoint.
+  Attempts* attempts() { return &attempts_; }
 
  private:
   struct Entry {
     identity::v1::AuthenticateResponse caller;
     std::chrono::steady_clock::time_point until;
   };
+  Attempts attempts_;
   std::unordered_map<std::string, Entry> entries_;  // by the token's hash: tokens are not kept
 };
 

@@ -7,8 +7,8 @@
 
 #include "common/http/json.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/scope.h"
 #include "services/gateway/json_tree.h"
-#include "services/gateway/scopes.h"
 
 namespace millrace::gateway {
 namespace {
@@ -99,7 +99,7 @@ Task<Result<std::string>> Expand(runtime::Environment* environment, const Routin
   };
   for (const Expansion* expansion : expansions) {
     const Route* read = table->OfRpc(expansion->rpc);
-    if (!ScopeAllows(context.scopes, read->scope)) continue;
+    if (!rpc::Covers(context.scopes, read->scope)) continue;
     for (const Message* object : objects) {
       std::string id = id_of(*object, *expansion);
       if (!id.empty() && places.emplace(std::pair(read, id), job->wanted.size()).second)

@@ -6,12 +6,14 @@
 #include "common/http/http.h"
 #include "common/http/json.h"
 #include "common/rpc/metadata.h"
+#include "common/rpc/scope.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/expand.h"
 #include "services/gateway/module.h"
 #include "services/gateway/negotiate.h"
+#include "services/gateway/oauth.h"
 #include "services/gateway/pages.h"
 #include "services/gateway/patch.h"
 #include "services/gateway/routes.h"
@@ -27,6 +29,7 @@ using google::protobuf::Message;
 // few.
 constexpr std::string_view kSignedMethod = "millrace.escrow.v1.EscrowService.CustodianNotice";
 constexpr const char* kSignatureFields[] = {"webhook-id", "webhook-timestamp", "webhook-signature"};
+const std::string kStreamScope = "events:read";
 constexpr size_t kSignedBodyBytes = 4 * 1024;
 
 // What one request's answer is made of, beside the answer.
@@ -64,11 +67,15 @@ http::Response Text(std::string media_type, std::string body, int status = 200) 
 }  // namespace
 
 struct Gateway::State : std::enable_shared_from_this<State> {
-  explicit State(runtime::Environment& e) : environment(e), pages(table) {}
+  explicit State(runtime::Environment& e) : environment(e), pages(table) {
+    scopes.insert(kStreamScope);
+    for (const auto& route : table.routes()) scopes.insert(route->scope);
+  }
 
   runtime::Environment& environment;
   RoutingTable table;
   Pages pages;
+  std::set<std::string> scopes;  // of every route
   Authenticator authenticator;
   std::unique_ptr<http::Server> server;
   bool ready = false;
@@ -86,10 +93,11 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   // A credential is asked for unless the route is public; one that is given must be good in any case.
-  Task<Result<void>> Identify(std::string authorization, bool is_public, CallContext* context) {
+  Task<Result<void>> Identify(std::string authorization, std::string peer, bool is_public, CallContext* context) {
     if (authorization.empty() && is_public) co_return Result<void>();
     rpc::Channel* identity = &environment.channel("identity");
-    Result<void> known = co_await authenticator.Authenticate(identity, std::move(authorization), context);
+    Result<void> known =
+        co_await authenticator.Authenticate(identity, std::move(authorization), std::move(peer), context);
     co_return known;
   }
 
@@ -99,8 +107,9 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     CallContext& context = exchange->context;
     context.deadline = WallNow() + route.deadline;
     std::string authorization(request.fields.Get("Authorization"));
-    Result<void> known = co_await Identify(std::move(authorization), route.rules->public_(), &context);
+    Result<void> known = co_await Identify(std::move(authorization), request.peer, route.rules->public_(), &context);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    if (!route.rules->public_()) MILLRACE_CO_CHECK(rpc::CheckScope(context.scopes, route.scope));
     MILLRACE_CO_CHECK(ReadConditions(request.fields, &context));
     std::string changed;
     if (route.read && !request.body.empty()) {
@@ -176,23 +185,24 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     co_return WriteTree(whole);
   }
 
-  Task<Result<StreamCaller>> CallerOfStream(std::string authorization, CallContext context) {
+  Task<Result<StreamCaller>> CallerOfStream(std::string authorization, std::string peer, CallContext context) {
     StreamCaller caller;
     caller.context = std::move(context);
     caller.context.deadline = WallNow() + limits::kCallDeadline;
     caller.context.reply = std::make_shared<ReplyInfo>();
     rpc::Channel* identity = &environment.channel("identity");
-    Result<void> known =
-        co_await authenticator.Authenticate(identity, std::move(authorization), &caller.context, &caller.asked);
+    Result<void> known = co_await authenticator.Authenticate(identity, std::move(authorization), std::move(peer),
+                                                             &caller.context, &caller.asked);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    MILLRACE_CO_CHECK(rpc::CheckScope(caller.context.scopes, kStreamScope));
     co_return caller;
   }
 
   Task<Result<http::Response>> Stream(const http::Request& request, Exchange* exchange) {
     std::string authorization(request.fields.Get("Authorization"));
     Feed feed;
-    feed.caller = [self = shared_from_this(), authorization, context = exchange->context] {
-      return self->CallerOfStream(authorization, context);
+    feed.caller = [self = shared_from_this(), authorization, peer = request.peer, context = exchange->context] {
+      return self->CallerOfStream(authorization, peer, context);
     };
     Result<StreamCaller> known = co_await feed.caller();
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
@@ -243,6 +253,14 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   Task<Result<http::Response>> Dispatch(const http::Request& request, Exchange* exchange) {
+    if (IsOAuthPath(request.path)) {
+      exchange->route = request.path;
+      rpc::Channel* identity = &environment.channel("identity");
+      Place place = PlaceOf(environment.settings->Get("public_url"), request);
+      Result<http::Response> answer = co_await AnswerOAuth(identity, request, exchange->context, std::move(place),
+                                                           &scopes, authenticator.attempts());
+      co_return answer;
+    }
     Result<std::optional<http::Response>> own = co_await OwnRoute(request, exchange);
     if (!own) co_return std::unexpected<Error>(std::move(own).error());
     if (*own) co_return **std::move(own);
@@ -265,7 +283,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     Exchange exchange = Begin(head);
     exchange.route = route->rule.path;
     std::string authorization(head.fields.Get("Authorization"));
-    Result<void> known = co_await Identify(std::move(authorization), false, &exchange.context);
+    Result<void> known = co_await Identify(std::move(authorization), head.peer, false, &exchange.context);
+    if (known) known = rpc::CheckScope(exchange.context.scopes, match.route->scope);
     if (known) co_return std::nullopt;
     co_return Finish(head, exchange, std::unexpected<Error>(std::move(known).error()));
   }
@@ -282,7 +301,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   // The answer as it goes out, and its line in the log.
-  static http::Response Finish(const http::Request& request, const Exchange& exchange, Result<http::Response> result) {
+  http::Response Finish(const http::Request& request, const Exchange& exchange, Result<http::Response> result) {
     const CallContext& context = exchange.context;
     http::Response response;
     std::string cause;
@@ -295,6 +314,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
       if (exchange.found) AddAccepted(*exchange.found, &response);
       if (context.reply->replayed) response.fields.Set("Idempotent-Replayed", "true");
     }
+    if (response.status == 401 && !IsOAuthPath(request.path))
+      response.fields.Set("WWW-Authenticate", Challenge(PlaceOf(environment.settings->Get("public_url"), request).url));
     response.fields.Set("Request-Id", context.request_id);
     response.fields.Set("traceparent", context.traceparent);
     auto took =

@@ -5,7 +5,6 @@
 
 #include "millrace/operations/v1/operations.pb.h"
 #include "services/gateway/negotiate.h"
-#include "services/gateway/scopes.h"
 
 namespace millrace::gateway {
 namespace {
@@ -84,17 +83,6 @@ TEST(EntityTags, AreComparedWeakly) {
     EXPECT_TRUE(HasTag(has, "3")) << has;
   for (const char* not_it : {"", "3", "\"33\"", "W/3", "\"1\", \"2\""}) EXPECT_FALSE(HasTag(not_it, "3")) << not_it;
   EXPECT_FALSE(HasTag("*", ""));
-}
-
-TEST(Scopes, AllowWhatTheyName) {
-  using Held = std::set<std::string>;
-  EXPECT_TRUE(ScopeAllows({}, "bookings:write"));
-  for (const char* held : {"bookings:write", "bookings:*", "*:write", "*:*"})
-    EXPECT_TRUE(ScopeAllows(Held{held}, "bookings:write")) << held;
-  for (const char* held : {"bookings:read", "bookings:write", "*:read", "*:*"})
-    EXPECT_TRUE(ScopeAllows(Held{held}, "bookings:read")) << held;
-  for (const char* held : {"bookings:read", "*:read", "listings:write", "bookings", "", ":write"})
-    EXPECT_FALSE(ScopeAllows(Held{held}, "bookings:write")) << held;
 }
 
 }  // namespace

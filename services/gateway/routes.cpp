@@ -12,6 +12,7 @@
 
 #include "common/base/limits.h"
 #include "common/http/http.h"
+#include "common/rpc/scope.h"
 #include "google/api/annotations.pb.h"
 #include "services/gateway/contract.h"
 
@@ -259,7 +260,7 @@ void RoutingTable::Add(const MethodDescriptor* method, HttpRule rule) {
     if (other->rule.method == route->rule.method && other->rule.path == route->rule.path)
       Die(method, "taken by " + other->method->full_name());
   }
-  route->scope = route->segments[1].literal + (route->Reads() ? ":read" : ":write");
+  route->scope = rpc::ScopeOf(route->rule.method, route->rule.path);
   Describe(route.get());
   routes_.push_back(std::move(route));
 }

@@ -19,13 +19,19 @@ IdentityConfig Config(const runtime::Settings& settings) {
   return config;
 }
 
+// Every service with a log, this one too: each may hold privileged acts.
+constexpr const char* kSources[] = {"identity", "listing", "matching",     "operations",
+                                    "escrow",   "credit",  "notifications"};
+
 class IdentityModule : public runtime::Module {
  public:
   explicit IdentityModule(runtime::Environment& environment)
       : core_("identity", environment),
         writer_(environment.executor, core_.worker(), store_),
-        identity_(writer_, core_.worker(), core_.reader(), environment.channel, Config(*environment.settings)) {
+        identity_(environment.executor, writer_, core_.worker(), core_.reader(), environment.channel,
+                  Config(*environment.settings)) {
     writer_.OnCommit([this] { core_.Committed(); });
+    for (const char* source : kSources) core_.Consume(source, audit_);
     Register();
   }
 
@@ -41,8 +47,9 @@ class IdentityModule : public runtime::Module {
 
  private:
   template <class Request, class Response>
-  void On(const char* method, Task<Result<Response>> (Identity::*use_case)(CallContext, Request)) {
-    core_.service().On<Request, Response>(std::string("millrace.identity.v1.Identity.") + method,
+  void On(const char* method, Task<Result<Response>> (Identity::*use_case)(CallContext, Request),
+          const std::string& service = "Identity.") {
+    core_.service().On<Request, Response>("millrace.identity.v1." + service + method,
                                           [this, use_case](CallContext context, Request request) {
                                             return (identity_.*use_case)(std::move(context), std::move(request));
                                           });
@@ -67,11 +74,25 @@ class IdentityModule : public runtime::Module {
     On("ListSites", &Identity::ListSites);
     On("CreateApiKey", &Identity::CreateApiKey);
     On("ListApiKeys", &Identity::ListApiKeys);
+    On("GetApiKey", &Identity::GetApiKey);
+    On("RotateApiKey", &Identity::RotateApiKey);
     On("RevokeApiKey", &Identity::RevokeApiKey);
     On("GetMe", &Identity::GetMe);
     On("Authenticate", &Identity::Authenticate);
+    On("IssueToken", &Identity::IssueToken);
+    On("InviteMember", &Identity::InviteMember, "Members.");
+    On("AcceptInvitation", &Identity::AcceptInvitation, "Members.");
+    On("GetMember", &Identity::GetMember, "Members.");
+    On("ListMembers", &Identity::ListMembers, "Members.");
+    On("UpdateMember", &Identity::UpdateMember, "Members.");
+    On("RemoveMember", &Identity::RemoveMember, "Members.");
+    On("ListAuditLog", &Identity::ListAuditLog, "Audit.");
+    On("GetAuditHead", &Identity::GetAuditHead, "Audit.");
+    On("VerifyAuditLog", &Identity::VerifyAuditLog, "Audit.");
     On("GetClock", &Identity::GetClock);
     On("AdvanceClock", &Identity::AdvanceClock);
+    core_.tasks().Handle(std::string(kExpireMemberTask),
+                         [this](tasks::DueTask task) { return identity_.ExpireMember(std::move(task)); });
     core_.tasks().Handle(std::string(kExpireTask),
                          [this](tasks::DueTask task) { return identity_.Expire(std::move(task)); });
   }
@@ -80,6 +101,7 @@ class IdentityModule : public runtime::Module {
   IdentityStore store_;
   postgres::Writer<IdentitySet> writer_;
   Identity identity_;
+  events::WriterSink<IdentitySet> audit_{core_.worker(), writer_, &Identity::NeedForAudit, &Identity::ApplyToAudit};
 };
 
 }  // namespace

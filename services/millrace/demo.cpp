@@ -448,7 +448,17 @@ int Verify(const ApiClient& client) {
     std::printf("   %-6s %-28s %s\n", check.value("passed", false) ? "holds" : "FAILS", check.value("name", "").c_str(),
                 check.value("detail", "").c_str());
   }
-  return answer.body.value("passed", false) ? 0 : 1;
+  Answer audit = client.Call("POST", "/v1/audit_log:verify", Json::object());
+  if (!audit.ok()) {
+    std::fprintf(stderr, "millrace verify: %s\n", Describe(audit).c_str());
+    return 1;
+  }
+  bool chained = audit.body.value("passed", false);
+  std::string detail = chained ? "entries up to " + audit.body["head"].value("seq", "0") + ", head " +
+                                     audit.body["head"].value("hash", "").substr(0, 16)
+                               : "entry " + audit.body.value("broken_seq", "0") + " is changed or missing";
+  std::printf("   %-6s %-28s %s\n", chained ? "holds" : "FAILS", "audit_log", detail.c_str());
+  return chained && answer.body.value("passed", false) ? 0 : 1;
 }
 
 }  // namespace millrace

@@ -3,13 +3,17 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string_view>
 
 #include "common/rpc/channel.h"
 #include "common/tasks/tasks.h"
+#include "millrace/events/v1/events.pb.h"
 #include "services/identity/app/secrets.h"
 #include "services/identity/domain/organization.h"
 #include "services/identity/store/identity_set.h"
+#include "services/identity/store/tokens.h"
 
 namespace millrace::identity {
 
@@ -19,6 +23,20 @@ inline constexpr std::string_view kRegulatorHex = "00000000-0000-7000-8000-00000
 // Due work: an organization that nobody verified.
 inline constexpr std::string_view kExpireTask = "expire_organization";
 
+// Due work: an invitation that nobody accepted.
+inline constexpr std::string_view kExpireMemberTask = "expire_member";
+// Privileged acts in the services' logs.
+inline constexpr std::string_view kActEvent = "act.performed";
+// How long a rotated key's secret stays valid beside the new one, unless the caller says otherwise.
+inline constexpr std::chrono::hours kRotationOverlap{24};
+// A key's last use is written at most this often, and so many keys are remembered for that.
+inline constexpr std::chrono::minutes kUseNotedEach{1};
+inline constexpr size_t kUsesKept = 10'000;
+
+// Access tokens begin so, and live so long.
+inline constexpr std::string_view kTokenPrefix = "at_";
+inline constexpr std::chrono::hours kTokenLife{1};
+
 struct IdentityConfig {
   std::string instance_secret;                    // not empty
   std::string operator_secret, regulator_secret;  // empty: no such key
@@ -27,8 +45,9 @@ struct IdentityConfig {
 
 class Identity {
  public:
-  Identity(postgres::Writer<IdentitySet>& writer, postgres::Database& worker, postgres::Database& reader,
-           std::function<rpc::Channel&(std::string_view service)> channel, IdentityConfig config);
+  Identity(Executor executor, postgres::Writer<IdentitySet>& writer, postgres::Database& worker,
+           postgres::Database& reader, std::function<rpc::Channel&(std::string_view service)> channel,
+           IdentityConfig config);
 
   // Makes the two built-in organizations and their keys as the configuration has them, and marks the clock. Safe to
   // repeat; a changed secret replaces the old one.
@@ -50,17 +69,46 @@ class Identity {
 
   Task<Result<v1::ApiKey>> CreateApiKey(CallContext context, v1::CreateApiKeyRequest request);
   Task<Result<v1::ListApiKeysResponse>> ListApiKeys(CallContext context, v1::ListApiKeysRequest request);
+  Task<Result<v1::ApiKey>> GetApiKey(CallContext context, v1::GetApiKeyRequest request);
+  Task<Result<v1::ApiKey>> RotateApiKey(CallContext context, v1::RotateApiKeyRequest request);
   Task<Result<v1::ApiKey>> RevokeApiKey(CallContext context, v1::RevokeApiKeyRequest request);
   Task<Result<v1::AuthenticateResponse>> Authenticate(CallContext context, v1::AuthenticateRequest request);
+
+  Task<Result<v1::IssueTokenResponse>> IssueToken(CallContext context, v1::IssueTokenRequest request);
+
+  // members.cpp.
+  Task<Result<v1::Member>> InviteMember(CallContext context, v1::InviteMemberRequest request);
+  Task<Result<v1::AcceptInvitationResponse>> AcceptInvitation(CallContext context, v1::AcceptInvitationRequest request);
+  Task<Result<v1::Member>> UpdateMember(CallContext context, v1::UpdateMemberRequest request);
+  Task<Result<v1::Member>> RemoveMember(CallContext context, v1::RemoveMemberRequest request);
+  Task<Result<void>> ExpireMember(tasks::DueTask task);
+  Task<Result<v1::Member>> GetMember(CallContext context, v1::GetMemberRequest request);
+  Task<Result<v1::ListMembersResponse>> ListMembers(CallContext context, v1::ListMembersRequest request);
+
+  // audit.cpp. What an event of any service adds to the audit log.
+  static void NeedForAudit(IdentitySet& set, const events::v1::Event& event);
+  static Result<void> ApplyToAudit(IdentitySet& set, const events::v1::Event& event);
+  Task<Result<v1::ListAuditLogResponse>> ListAuditLog(CallContext context, v1::ListAuditLogRequest request);
+  Task<Result<v1::AuditHead>> GetAuditHead(CallContext context, v1::GetAuditHeadRequest request);
+  Task<Result<v1::VerifyAuditLogResponse>> VerifyAuditLog(CallContext context, v1::VerifyAuditLogRequest request);
 
   Task<Result<v1::Clock>> GetClock(CallContext context, v1::GetClockRequest request);
   Task<Result<v1::AdvanceClockResponse>> AdvanceClock(CallContext context, v1::AdvanceClockRequest request);
 
  private:
+  Task<Result<v1::Member>> RunMember(CallContext context, postgres::Command<IdentitySet> command);
   // Runs a command and notes in the reply whether its outcome is a kept one.
   Task<Result<std::string>> Run(CallContext context, postgres::Command<IdentitySet> command);
   KeyRow NewKey(const Uuid& id, const Uuid& organization, std::string display_name, std::vector<std::string> roles,
                 Time now) const;
+
+  // tokens.cpp. Errors: UNAUTHENTICATED.
+  Task<Result<TokenClient>> ClientBySecret(Uuid id, std::string secret);
+  Task<Result<TokenClient>> ClientByAssertion(v1::IssueTokenRequest request);
+
+  // Notes the use of a key, off the request's path.
+  void Used(const Uuid& key);
+  Task<void> WriteUse(Uuid key);
 
   // clock.cpp: moves step by step to every due time until `to`; the number of tasks that ran.
   Task<Result<int>> FireUntil(Time to, Time deadline);
@@ -69,12 +117,15 @@ class Identity {
   // Waits until every service has applied what the others logged.
   Task<Result<void>> Settle(Time deadline);
 
+  Executor executor_;
   postgres::Writer<IdentitySet>& writer_;
   postgres::Database& worker_;
   postgres::Database& reader_;
   std::function<rpc::Channel&(std::string_view)> channel_;
   IdentityConfig config_;
   Secrets secrets_;
+  std::set<std::string> nouns_;  // of scopes
+  std::map<Uuid, std::chrono::steady_clock::time_point> used_;
   bool advancing_ = false;
 };
 

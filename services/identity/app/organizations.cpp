@@ -120,10 +120,11 @@ Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallCo
     row.message.set_state(v1::Organization::PENDING);
     row.message.add_roles("provider");
     row.message.add_roles("buyer");
+    row.message.add_roles("admin");
     SetTime(row.message.mutable_create_time(), set.now);
     SetTime(row.message.mutable_update_time(), set.now);
     KeyRow& key = set.keys[key_id];
-    key = NewKey(key_id, id, "first key", {"buyer", "provider"}, set.now);
+    key = NewKey(key_id, id, "first key", {"admin", "buyer", "provider"}, set.now);
     set.tasks.push_back({ExpireTaskId(id), std::string(kExpireTask), id, set.now + domain::kPendingFor, ""});
     Log(set, "organization.registered", row);
     v1::CreateOrganizationResponse response;
@@ -139,7 +140,7 @@ Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallCo
   response.ParseFromString(*outcome);
   if (!only_check) {
     v1::ApiKey* key = response.mutable_api_key();
-    key->set_secret(secrets_.Again(IdOrNil(key->id()), key->hint()));
+    key->set_secret(secrets_.Again(IdOrNil(key->id()), key->hint(), key->secret_version()));
   }
   reply->etag = response.organization().etag();
   co_return std::move(response);
@@ -228,6 +229,8 @@ Task<Result<v1::Me>> Identity::GetMe(CallContext context, v1::GetMeRequest) {
   *me.mutable_organization() = Present(std::move(found->message), found->version);
   me.set_api_key_id(context.actor);
   for (const std::string& role : context.roles) me.add_roles(role);
+  for (const std::string& scope : context.scopes) me.add_scopes(scope);
+  if (!context.member.IsNil()) me.set_member_id(FormatId("usr", context.member));
   co_return std::move(me);
 }
 

@@ -38,13 +38,23 @@ v1::Site Present(v1::Site message, int64_t version) {
 
 v1::ApiKey Present(const KeyRow& key) {
   v1::ApiKey out;
+  out.ParseFromString(key.public_keys);
   out.set_id(FormatId("key", key.id));
   out.set_organization_id(FormatId("org", key.organization));
   out.set_display_name(key.display_name);
   for (const std::string& role : key.roles) out.add_roles(role);
+  for (const std::string& scope : key.scopes) out.add_scopes(scope);
+  if (!key.member.IsNil()) out.set_member_id(FormatId("usr", key.member));
   out.set_hint(key.hint);
   SetTime(out.mutable_create_time(), key.create_time);
   if (key.revoke_time) SetTime(out.mutable_revoke_time(), *key.revoke_time);
+  if (key.expire_time) SetTime(out.mutable_expire_time(), *key.expire_time);
+  if (key.last_use_time) SetTime(out.mutable_last_use_time(), *key.last_use_time);
+  out.set_secret_version(key.secret_version);
+  if (key.previous_until && !key.revoke_time) {
+    SetTime(out.mutable_previous_secret_expire_time(), *key.previous_until);
+  }
+  out.set_etag(std::to_string(key.version));
   return out;
 }
 

@@ -138,6 +138,7 @@ Result<std::vector<std::string>> KeyRoles(const std::vector<std::string>& wanted
                                           const std::vector<std::string>& organization,
                                           const std::vector<std::string>& caller) {
   std::vector<std::string> roles = wanted.empty() ? organization : wanted;
+  if (wanted.empty()) std::erase(roles, "admin");
   std::sort(roles.begin(), roles.end());
   roles.erase(std::unique(roles.begin(), roles.end()), roles.end());
   std::vector<std::string> missing;

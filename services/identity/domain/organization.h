@@ -37,8 +37,8 @@ enum class CoordinateSystem { kWgs84, kGcj02, kBd09 };
 // WGS 84 of a position given in `system`. Errors: OUT_OF_RANGE.
 Result<Point> ToWgs84(Point given, CoordinateSystem system, std::string_view pointer);
 
-// Of `wanted` (all of `organization` if empty): the roles of a new key. Errors: INSUFFICIENT_SCOPE with the roles that
-// the organization, or the caller who makes the key, lacks.
+// Of `wanted` (all of `organization` but admin if empty): the roles of a new key. Errors: INSUFFICIENT_SCOPE with the
+// roles that the organization, or the caller who makes the key, lacks.
 Result<std::vector<std::string>> KeyRoles(const std::vector<std::string>& wanted,
                                           const std::vector<std::string>& organization,
                                           const std::vector<std::string>& caller);

@@ -11,6 +11,8 @@
 
 #include "common/postgres/writer.h"
 #include "millrace/identity/v1/identity.pb.h"
+#include "services/identity/store/audit.h"
+#include "services/identity/store/members.h"
 
 namespace millrace::identity {
 
@@ -31,10 +33,16 @@ struct SiteRow {
 struct KeyRow {
   Uuid id, organization;
   std::string display_name;
-  std::vector<std::string> roles;
+  std::vector<std::string> roles, scopes;  // no scopes: all that the roles allow
+  Uuid member;                             // nil: no person's
   std::string secret_hash, hint;
+  int secret_version = 1;
+  std::string public_keys;             // an ApiKey message with that field alone
+  std::string previous_hash;           // of the secret before the last rotation
+  std::optional<Time> previous_until;  // wall time
   Time create_time;
   std::optional<Time> revoke_time;
+  std::optional<Time> expire_time, last_use_time;  // wall time
   int64_t version = 0;
   bool changed = false;
 };
@@ -49,10 +57,21 @@ struct IdentitySet : postgres::WorkingSet {
   std::map<Uuid, KeyRow> keys;
   std::set<std::string> taken_usccs, taken_external_ids;
   std::set<std::pair<Uuid, std::string>> taken_site_external_ids;
+  // Members: by id, by the hash of their invitation's code, all present ones of an organization; and members' keys.
+  std::set<Uuid> want_members, want_members_of, want_keys_of_members;
+  std::set<std::string> want_codes;
+  std::map<Uuid, MemberRow> members;
+  // The audit log's end, loaded and locked if wanted; who chains a row moves it.
+  bool want_audit = false;
+  AuditEnd audit_end;
   // Written.
+  std::vector<AuditRow> new_audit;
   std::vector<SiteRow> new_sites;
   std::optional<Time> move_clock_to;  // never backwards
 };
+
+// A key without its hashes, of the columns in the order of kLoadKeys and list_api_keys.
+KeyRow ReadKeyRow(const postgres::Row& row);
 
 class IdentityStore : public postgres::Store<IdentitySet> {
  public:

@@ -16,8 +16,14 @@ constexpr Statement kOrganizations = {"identity_organizations",
                                       "SELECT * FROM list_organizations($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kSite = {"identity_site", "SELECT * FROM read_site($1, $2, $3)"};
 constexpr Statement kSites = {"identity_sites", "SELECT * FROM list_sites($1, $2, $3, $4, $5)"};
-constexpr Statement kKeys = {"identity_keys", "SELECT * FROM list_api_keys($1, $2, $3, $4)"};
+constexpr Statement kKeys = {"identity_keys", "SELECT * FROM list_api_keys($1, $2, $3, $4, $5)"};
 constexpr Statement kAuthenticate = {"identity_authenticate", "SELECT * FROM authenticate($1)"};
+constexpr Statement kAuthenticateToken = {"identity_authenticate_token", "SELECT * FROM authenticate_token($1)"};
+constexpr Statement kMembers = {"identity_members", "SELECT * FROM list_members($1, $2, $3, $4, $5, $6)"};
+constexpr Statement kNoteUse = {
+    "identity_note_use",
+    "UPDATE api_key SET last_use_time = clock_timestamp() WHERE id = $1 "
+    "AND (last_use_time IS NULL OR last_use_time < clock_timestamp() - interval '1 minute')"};
 constexpr Statement kClock = {"identity_clock", "SELECT runtime.micros(runtime.now()), test FROM runtime.clock"};
 constexpr Statement kTestClock = {"identity_test_clock", "UPDATE runtime.clock SET test = $1 WHERE test <> $1"};
 
@@ -77,27 +83,19 @@ Task<Result<std::vector<Found<v1::Site>>>> ReadSites(postgres::Database& reader,
   co_return Messages<v1::Site>(*rows);
 }
 
-Task<Result<std::vector<KeyRow>>> ReadKeys(postgres::Database& reader, Asker asker, Uuid after, int limit) {
-  Params params = Params().Id(asker.organization).Text(asker.roles).Id(after).Int(limit);
+Task<Result<std::vector<KeyRow>>> ReadKeys(postgres::Database& reader, Asker asker, Uuid id, Uuid after, int limit) {
+  Params params = Params().Id(asker.organization).Text(asker.roles).Id(id).Id(after).Int(limit);
   Result<Rows> rows = co_await reader.Query(kKeys, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   std::vector<KeyRow> keys;
-  for (Row row : *rows) {
-    KeyRow& key = keys.emplace_back();
-    key.id = row.Id(0);
-    key.organization = row.Id(1);
-    key.display_name = row.Text(2);
-    key.roles = SplitList(row.Text(3));
-    key.hint = row.Text(4);
-    key.create_time = row.At(5);
-    key.revoke_time = row.OptionalAt(6);
-  }
+  for (Row row : *rows) keys.push_back(ReadKeyRow(row));
   co_return std::move(keys);
 }
 
-Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reader, std::string secret_hash) {
-  Params params = Params().Bytes(secret_hash);
-  Result<Rows> rows = co_await reader.Query(kAuthenticate, std::move(params));
+Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reader, std::string hash, bool is_token) {
+  Params params = Params().Bytes(hash);
+  const Statement& statement = is_token ? kAuthenticateToken : kAuthenticate;
+  Result<Rows> rows = co_await reader.Query(statement, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   if (rows->empty()) co_return std::optional<Credential>();
   Row row = (*rows)[0];
@@ -106,7 +104,24 @@ Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reade
   credential.key = row.Id(1);
   credential.roles = SplitList(row.Text(2));
   credential.state = static_cast<int>(row.Int(3));
+  credential.member = row.Id(4);
+  credential.scopes = SplitList(row.Text(5));
   co_return std::optional<Credential>(std::move(credential));
+}
+
+Task<Result<std::vector<Found<v1::Member>>>> ReadMembers(postgres::Database& reader, Asker asker, Uuid id, Uuid after,
+                                                         int limit, int state) {
+  Params params = Params().Id(asker.organization).Text(asker.roles).Id(id).Id(after).Int(limit).Int(state);
+  Result<Rows> rows = co_await reader.Query(kMembers, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return Messages<v1::Member>(*rows);
+}
+
+Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key) {
+  Params params = Params().Id(key);
+  Result<Rows> rows = co_await worker.Query(kNoteUse, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return Result<void>();
 }
 
 Task<Result<ClockRow>> ReadClock(postgres::Database& worker) {

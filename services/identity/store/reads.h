@@ -27,8 +27,8 @@ struct Found {
 
 // Whose key a secret is.
 struct Credential {
-  Uuid organization, key;
-  std::vector<std::string> roles;
+  Uuid organization, key, member;  // no member: no person's
+  std::vector<std::string> roles, scopes;
   int state = 0;
 };
 
@@ -46,8 +46,15 @@ Task<Result<std::vector<Found<v1::Organization>>>> ReadOrganizations(postgres::D
 Task<Result<std::optional<Found<v1::Site>>>> ReadSite(postgres::Database& reader, Asker asker, Uuid id);
 Task<Result<std::vector<Found<v1::Site>>>> ReadSites(postgres::Database& reader, Asker asker, Uuid after, int rows,
                                                      std::string external_id);
-Task<Result<std::vector<KeyRow>>> ReadKeys(postgres::Database& reader, Asker asker, Uuid after, int rows);
-Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reader, std::string secret_hash);
+// Of the asking organization: the key `id`, or a page if that is nil.
+Task<Result<std::vector<KeyRow>>> ReadKeys(postgres::Database& reader, Asker asker, Uuid id, Uuid after, int rows);
+// Of the asking organization: the member `id`, or a page if that is nil; of one state, or of all if that is 0.
+Task<Result<std::vector<Found<v1::Member>>>> ReadMembers(postgres::Database& reader, Asker asker, Uuid id, Uuid after,
+                                                         int rows, int state);
+// Notes by wall time that a key is in use; a row is written at most once a minute.
+Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key);
+// Of a key's secret, or of an access token.
+Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reader, std::string hash, bool is_token);
 Task<Result<ClockRow>> ReadClock(postgres::Database& worker);
 // Says on the instance's row whether its clock may be moved.
 Task<Result<void>> MarkTestClock(postgres::Database& worker, bool test);
