@@ -16,18 +16,24 @@
 
 #include "common/async/pool.h"
 #include "common/async/task.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/metrics.h"
 
 namespace millrace {
 
 namespace asio = boost::asio;
+using telemetry::Call;
+using telemetry::CallScope;
 
 void Spawn(const Executor& executor, Task<void> task, const char* name) {
+  CallScope for_itself{Call()};  // a coroutine that is begun works for nothing until it says for what
   asio::co_spawn(executor, std::move(task), [name](std::exception_ptr failure) {
     if (!failure) return;
     try {
       std::rethrow_exception(failure);
     } catch (const std::exception& e) {
-      std::fprintf(stderr, "{\"level\":\"error\",\"msg\":\"coroutine.failed\",\"name\":\"%s\",\"cause\":\"%s\"}\n", name, e.what());
+      std::fprintf(stderr, "{\"level\":\"error\",\"msg\":\"coroutine.failed\",\"name\":\"%s\",\"cause\":\"%s\"}\n",
+                   name, e.what());
     } catch (...) {
       std::fprintf(stderr, "{\"level\":\"error\",\"msg\":\"coroutine.failed\",\"name\":\"%s\"}\n", name);
     }
@@ -43,6 +49,7 @@ Task<void> Sleep(std::chrono::microseconds delay) {
   Executor executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor);
   timer.expires_after(delay);
+  CallScope others{Call()};
   co_await timer.async_wait(asio::use_awaitable);
 }
 
@@ -82,6 +89,7 @@ Task<bool> Wakeup::Wait(std::chrono::microseconds timeout) {
   state->waiters.push_back(timer);
   boost::system::error_code error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
+  CallScope others{Call()};
   co_await timer->async_wait(token);
   std::erase(state->waiters, timer);
   std::lock_guard lock(state->mutex);
@@ -91,14 +99,24 @@ Task<bool> Wakeup::Wait(std::chrono::microseconds timeout) {
 }
 
 struct ThreadPool::State {
+  struct Work {
+    std::function<void()> run;
+    Call call;  // that it belongs to
+    int64_t posted;
+  };
+  explicit State(const char* name)
+      : waits(telemetry::Histograms::Make("millrace_pool_wait_seconds", "How long work waited for a thread of a pool.",
+                                          {"pool"}, telemetry::ShortSeconds())
+                  .With({name})) {}
   std::mutex mutex;
   std::condition_variable ready;
-  std::deque<std::function<void()>> queue;
+  std::deque<Work> queue;
+  telemetry::Histogram& waits;
   bool stopping = false;
   std::vector<std::thread> threads;
 };
 
-ThreadPool::ThreadPool(int threads, const char* name) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads, const char* name) : state_(std::make_unique<State>(name)) {
   for (int i = 0; i < threads; ++i) {
     state_->threads.emplace_back([state = state_.get()] {
       std::unique_lock lock(state->mutex);
@@ -108,8 +126,12 @@ ThreadPool::ThreadPool(int threads, const char* name) : state_(std::make_unique<
         auto work = std::move(state->queue.front());
         state->queue.pop_front();
         lock.unlock();
-        work();
-        work = nullptr;
+        state->waits.Observe(telemetry::SteadyNanos() - work.posted);
+        {
+          CallScope scope(work.call);
+          work.run();
+          work.run = nullptr;
+        }
         lock.lock();
       }
     });
@@ -129,7 +151,7 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::Post(std::function<void()> work) {
   {
     std::lock_guard lock(state_->mutex);
-    state_->queue.push_back(std::move(work));
+    state_->queue.push_back({std::move(work), telemetry::CurrentCall(), telemetry::SteadyNanos()});
   }
   state_->ready.notify_one();
 }
@@ -138,9 +160,12 @@ namespace detail {
 
 Task<void> Suspend(std::function<void(std::function<void()> resume)> start) {
   Executor executor = co_await asio::this_coro::executor;
-  auto initiate = [executor, start = std::move(start)](auto handler) mutable {
+  CallScope others{Call()};
+  const Call& call = others.before();
+  auto initiate = [executor, call, start = std::move(start)](auto handler) mutable {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     auto guard = asio::make_work_guard(executor);
+    CallScope scope(call);  // what is started belongs to it
     start([shared, guard]() mutable {
       asio::post(guard.get_executor(), [shared]() mutable { std::move (*shared)(); });
       guard.reset();

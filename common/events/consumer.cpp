@@ -2,7 +2,10 @@
 #include "common/events/consumer.h"
 
 #include "common/base/limits.h"
+#include "common/telemetry/call.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "common/telemetry/span.h"
 
 namespace millrace::events {
 
@@ -12,6 +15,19 @@ using postgres::Rows;
 using postgres::Statement;
 
 namespace {
+
+constexpr size_t kLinksMax = 32;
+
+// The page is applied for whoever caused its first event; the others are linked.
+telemetry::Span SpanOf(const std::string& source, const std::vector<v1::Event>& events) {
+  telemetry::Span span("event.apply", telemetry::SpanKind::kInternal, events.front().traceparent());
+  if (!span.recorded()) return span;
+  span.Set("millrace.source", source);
+  span.Set("millrace.event.type", events.front().type());
+  span.Set("millrace.events", std::to_string(events.size()));
+  for (size_t i = 1; i < events.size() && i < kLinksMax; ++i) span.Link(events[i].traceparent());
+  return span;
+}
 
 constexpr Statement kPositions = {"consumer_positions", "SELECT source, seq FROM position"};
 constexpr Statement kPosition = {"consumer_position", "SELECT seq FROM position WHERE source = $1"};
@@ -32,6 +48,9 @@ bool MayBeTriedAgain(const Error& error) {
 }
 
 void LogParked(const std::string& source, const v1::Event& event, const std::string& cause) {
+  static telemetry::Counters& parked = telemetry::Counters::Make(
+      "millrace_events_parked_total", "Events that could not be applied, by the log they came from.", {"source"});
+  parked.With({source}).Add();
   telemetry::Log(telemetry::Level::kError, "event.parked",
                  {{"source", source},
                   {"seq", event.seq()},
@@ -103,7 +122,10 @@ Task<Result<void>> Consumer::Walk() {
     }
     if (page.events().empty()) break;
     std::vector<v1::Event> events(page.events().begin(), page.events().end());
+    telemetry::Span span = SpanOf(source_, events);
+    telemetry::CallScope scope(telemetry::Call::Of(span.Traceparent(events.front().traceparent()), {}));
     Result<void> applied = co_await sink_.Apply(source_, std::move(events));
+    if (!applied) span.Fail(Name(applied.error().code));
     MILLRACE_CO_CHECK(std::move(applied));
   }
   co_return Result<void>();

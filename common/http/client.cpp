@@ -20,6 +20,8 @@
 #include "common/base/limits.h"
 #include "common/http/http.h"
 #include "common/http/tls.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/span.h"
 
 namespace millrace::http {
 namespace {
@@ -289,8 +291,16 @@ Task<Result<Response>> Exchange(std::string base_url, Request request, FetchOpti
 
 Task<Result<Response>> Fetch(std::string base_url, Request request, FetchOptions options) {
   OnChunk none;
+  // The request belongs to the running call; while it waits, the loop works for others.
+  std::string trace(telemetry::CurrentCall().Traceparent());
+  telemetry::Span span("HTTP " + request.method, telemetry::SpanKind::kClient, trace);
+  span.Set("server.address", base_url);
+  if (!trace.empty() && !request.fields.Has("traceparent")) request.fields.Set("traceparent", span.Traceparent(trace));
+  telemetry::CallScope others{telemetry::Call()};
   Result<Response> response =
       co_await Exchange(std::move(base_url), std::move(request), std::move(options), std::move(none));
+  if (response) span.Set("http.response.status_code", std::to_string(response->status));
+  if (!response) span.Fail(Name(response.error().code));
   co_return response;
 }
 

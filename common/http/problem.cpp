@@ -8,6 +8,8 @@
 namespace millrace::http {
 namespace {
 
+constexpr std::string_view kQuotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 std::string Kebab(std::string_view name) {
   std::string out;
   for (char c : name) out += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -72,7 +74,9 @@ Response Problem(const Error& error, Language language, std::string_view request
   response.status = entry.http_status;
   std::string& out = response.body;
   out = "{";
-  Member(&out, "type", JsonString("/problems/" + Kebab(entry.name)));
+  // A quota's problem has a type that is registered for all servers.
+  bool quota = error.extensions.contains("violated-policies");
+  Member(&out, "type", JsonString(quota ? std::string(kQuotaExceeded) : "/problems/" + Kebab(entry.name)));
   Member(&out, "title", JsonString(Title(error.code, language)));
   Member(&out, "status", std::to_string(entry.http_status));
   Member(&out, "detail", JsonString(Detail(error.code, error.params, language)));

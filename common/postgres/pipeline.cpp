@@ -7,9 +7,13 @@
 #include <chrono>
 #include <deque>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
+#include "common/postgres/observe.h"
 #include "common/postgres/rows.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/span.h"
 
 namespace millrace::postgres {
 namespace {
@@ -234,8 +238,16 @@ struct Pipeline::State {
     return more ? nullptr : best;
   }
 
+  // By the address of the name, which is the same for each use of a Statement.
+  telemetry::Histogram& SecondsOf(const Statement& statement) {
+    telemetry::Histogram*& known = seconds[statement.name];
+    if (!known) known = &StatementSeconds(options.schema, statement.name);
+    return *known;
+  }
+
   DatabaseOptions options;
   ThreadPool& pool;
+  std::unordered_map<const char*, telemetry::Histogram*> seconds;
   std::vector<std::shared_ptr<Link>> links;
   bool opening = false;
   std::vector<std::function<void()>> waiting;  // for the connection that is being opened
@@ -249,7 +261,10 @@ Pipeline::~Pipeline() {
 
 Task<Result<Rows>> Pipeline::Query(Statement statement, Params params) {
   auto state = state_;
-  std::string cause;
+  telemetry::Span span("postgres.query", telemetry::SpanKind::kClient, telemetry::CurrentCall().Traceparent());
+  span.Set("db.system", "postgresql");
+  span.Set("db.namespace", state->options.schema);
+  span.Set("db.statement.name", statement.name);
   // One on a connection that idled, one on a fresh one.
   for (int attempt = 0; attempt < 3; ++attempt) {
     std::shared_ptr<Link> link = state->Pick();
@@ -288,7 +303,11 @@ Task<Result<Rows>> Pipeline::Query(Statement statement, Params params) {
       link->Send(pending);
     };
     co_await millrace::detail::Suspend(std::move(send));
-    if (pending->outcome) co_return *std::move(pending->outcome);
+    if (pending->outcome) {
+      auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - pending->since);
+      state->SecondsOf(statement).Observe(took.count());
+      co_return *std::move(pending->outcome);
+    }
     if (fresh) break;
   }
   co_return Fail(Unavailable("the connection to PostgreSQL broke"));

@@ -5,10 +5,15 @@
 #include <mutex>
 #include <pqxx/pqxx>
 #include <set>
+#include <unordered_map>
 
 #include "common/postgres/database.h"
+#include "common/postgres/observe.h"
 #include "common/postgres/pipeline.h"
 #include "common/postgres/rows.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/metrics.h"
+#include "common/telemetry/span.h"
 
 namespace millrace::postgres {
 namespace {
@@ -137,9 +142,16 @@ Rows::Rows(std::shared_ptr<const ResultData> result)
 
 namespace {
 
+using telemetry::CurrentCall;
+using telemetry::Span;
+using telemetry::SpanKind;
+
 struct Connection {
   std::unique_ptr<pqxx::connection> link;
+  std::string service;  // the schema
   std::set<std::string> prepared;
+  // How long a statement took; by its name's address, which is the same for each use of a Statement.
+  std::unordered_map<const char*, telemetry::Histogram*> seconds;
 };
 
 // pqxx 6.4 drops the code of some errors that it has a class for.
@@ -172,19 +184,26 @@ auto Guarded(F work) {
 
 class PqxxTransaction : public Transaction {
  public:
-  PqxxTransaction(Connection& connection, pqxx::transaction_base& transaction)
-      : connection_(connection), transaction_(transaction) {}
+  PqxxTransaction(Connection& connection, pqxx::transaction_base& transaction, Span* span = nullptr)
+      : connection_(connection), transaction_(transaction), span_(span) {}
 
   Rows Execute(const Statement& statement, const Params& params) override {
     return Guarded([&] {
-      if (!connection_.prepared.contains(statement.name)) {
-        connection_.link->prepare(statement.name, statement.sql);
-        connection_.prepared.insert(statement.name);
+      telemetry::Histogram*& seconds = connection_.seconds[statement.name];
+      if (!seconds) {
+        if (!connection_.prepared.contains(statement.name)) {
+          connection_.link->prepare(statement.name, statement.sql);
+          connection_.prepared.insert(statement.name);
+        }
+        seconds = &StatementSeconds(connection_.service, statement.name);
       }
+      if (span_) span_->Set("db.statement.name", statement.name);
       std::vector<const char*> values;
       values.reserve(params.values().size());
       for (const auto& value : params.values()) values.push_back(value ? value->c_str() : nullptr);
+      int64_t begin = telemetry::SteadyNanos();
       pqxx::result result = transaction_.exec_prepared(statement.name, pqxx::prepare::make_dynamic_params(values));
+      seconds->Observe(telemetry::SteadyNanos() - begin);
       return Rows(std::make_shared<PqxxRows>(std::move(result)));
     });
   }
@@ -196,6 +215,7 @@ class PqxxTransaction : public Transaction {
  private:
   Connection& connection_;
   pqxx::transaction_base& transaction_;
+  Span* span_;
 };
 
 }  // namespace
@@ -218,6 +238,7 @@ namespace {
 std::unique_ptr<Connection> Connect(const DatabaseOptions& options) {
   return Guarded([&] {
     auto connection = std::make_unique<Connection>();
+    connection->service = options.schema;
     connection->link = std::make_unique<pqxx::connection>(options.url);
     pqxx::nontransaction session(*connection->link);
     std::string setup = "SET statement_timeout = " + std::to_string(options.statement_timeout_ms);
@@ -240,11 +261,14 @@ void Database::RunThrowing(const std::function<void(Transaction&)>& work) {
       connections_->idle.pop_back();
     }
   }
+  Span span("postgres.transaction", SpanKind::kClient, CurrentCall().Traceparent());
+  span.Set("db.system", "postgresql");
+  span.Set("db.namespace", options_.schema);
   if (!connection) connection = Connect(options_);
   try {
     Guarded([&] {
       pqxx::work transaction(*connection->link);
-      PqxxTransaction wrapped(*connection, transaction);
+      PqxxTransaction wrapped(*connection, transaction, &span);
       work(wrapped);
       try {
         transaction.commit();

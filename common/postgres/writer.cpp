@@ -6,6 +6,9 @@
 
 #include "common/base/crash_point.h"
 #include "common/base/limits.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/metrics.h"
+#include "common/telemetry/span.h"
 
 namespace millrace::postgres {
 
@@ -150,6 +153,25 @@ Error Unavailable(std::string cause) {
   return error;
 }
 
+telemetry::Histogram& BatchSizes() {
+  static const telemetry::Buckets sizes{{1, 2, 4, 8, 16, 32, 64}, 1};
+  static telemetry::Histogram& histogram =
+      telemetry::Histograms::Make("millrace_writer_batch_commands",
+                                  "Commands that one transaction of the batch writer decided.", {}, sizes)
+          .With();
+  return histogram;
+}
+
+// The batch works for its first command; the others are linked.
+telemetry::Span SpanOf(const std::vector<std::shared_ptr<Slot>>& slots) {
+  telemetry::Span span("writer.batch", telemetry::SpanKind::kInternal, slots.front()->header.traceparent);
+  if (!span.recorded()) return span;
+  span.Set("millrace.method", slots.front()->header.method);
+  span.Set("millrace.commands", std::to_string(slots.size()));
+  for (size_t i = 1; i < slots.size(); ++i) span.Link(slots[i]->header.traceparent);
+  return span;
+}
+
 // Another claimant took the task that a command wanted to end.
 struct FenceLost {};
 
@@ -197,6 +219,10 @@ Task<void> WriterCore::Drain() {
       queue_.pop_front();
     }
     std::function<bool()> work = [this, slots] {
+      BatchSizes().Observe(static_cast<int64_t>(slots->size()));
+      const CommandHeader& first = slots->front()->header;
+      telemetry::Span span = SpanOf(*slots);
+      telemetry::CallScope scope(telemetry::Call::Of(span.Traceparent(first.traceparent), first.request_id));
       RunBatch(*slots);
       return true;
     };

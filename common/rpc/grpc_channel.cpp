@@ -16,6 +16,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/grpc.h"
 #include "common/rpc/metadata.h"
+#include "common/rpc/observe.h"
 #include "common/rpc/status.h"
 
 namespace millrace::rpc {
@@ -78,6 +79,7 @@ class Remote final : public Channel {
   ~Remote() override { in_flight_.CancelAndWait(); }
 
   Task<Answer> Send(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) override {
+    ClientObservation observation(method, "grpc", &context);
     ClientCall call;
     Prepare(method, context, *request, &call);
     std::function<void(std::function<void()>)> start = [this, method, &call](std::function<void()> resume) {
@@ -94,7 +96,9 @@ class Remote final : public Channel {
     };
     co_await millrace::detail::Suspend(std::move(start));
     ReadReply(TrailerLookup(&call.context), context.reply.get());
-    co_return Finish(method, &call);
+    Answer answer = Finish(method, &call);
+    observation.End(answer);
+    co_return std::move(answer);
   }
 
  private:

@@ -17,7 +17,9 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/grpc.h"
 #include "common/rpc/metadata.h"
+#include "common/rpc/observe.h"
 #include "common/rpc/status.h"
+#include "common/telemetry/metrics.h"
 
 namespace millrace::rpc {
 namespace {
@@ -118,7 +120,9 @@ class ServerCall final : public grpc::ServerGenericBidiReactor {
       context.deadline = std::chrono::time_point_cast<Duration>(deadline);
     }
     std::shared_ptr<ReplyInfo> reply = context.reply;
+    int64_t begin = telemetry::SteadyNanos();
     Answer answer = co_await service->Dispatch(method, std::move(context), std::move(request));
+    ObserveServed(method, telemetry::SteadyNanos() - begin, answer);
     call->Reply(std::move(answer), *reply);
   }
 

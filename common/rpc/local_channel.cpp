@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "common/rpc/channel.h"
+#include "common/rpc/observe.h"
+#include "common/telemetry/call.h"
 
 namespace millrace::rpc {
 namespace {
@@ -33,6 +35,14 @@ class Local final : public Channel {
   explicit Local(Service& service) : service_(service) {}
 
   Task<Answer> Send(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) override {
+    ClientObservation observation(method, "local", &context);
+    Answer answer = co_await Exchange(method, std::move(context), std::move(request));
+    observation.End(answer);
+    co_return std::move(answer);
+  }
+
+ private:
+  Task<Answer> Exchange(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) {
     if (context.deadline == Time::max()) {
       Answer answer = co_await service_.Dispatch(method, std::move(context), std::move(request));
       co_return std::move(answer);
@@ -46,13 +56,13 @@ class Local final : public Channel {
     Spawn(executor, Run(&service_, method, std::move(context), std::move(request), pending), "rpc.local");
     boost::system::error_code ignored;
     auto token = asio::redirect_error(asio::use_awaitable, ignored);
+    telemetry::CallScope others{telemetry::Call()};
     if (!pending->answer) co_await pending->timer.async_wait(token);
     if (!pending->answer) co_return Fail(ErrorCode::kDeadlineExceeded);
     *reply = *own;
     co_return *std::move(pending->answer);
   }
 
- private:
   Service& service_;
 };
 

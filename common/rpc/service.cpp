@@ -16,7 +16,9 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/metadata.h"
 #include "common/rpc/validator.h"
+#include "common/telemetry/call.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/span.h"
 #include "google/api/annotations.pb.h"
 #include "google/api/httpbody.pb.h"
 #include "millrace/events/v1/events.pb.h"
@@ -177,7 +179,13 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
                                                          : crypto::Sha256(method->full_name() + '\0' + given->second);
   }
   if (IsAct(method, context)) context.act = ActOf(method, context, *request);
-  std::string request_id = context.request_id;
+  telemetry::Span span(method->full_name(), telemetry::SpanKind::kServer, context.traceparent);
+  if (span.recorded()) {
+    context.traceparent = span.Traceparent(context.traceparent);
+    span.Set("rpc.system", "millrace");
+    span.Set("rpc.service", name_);
+  }
+  telemetry::CallScope scope(telemetry::Call::Of(context.traceparent, context.request_id));
   Result<std::unique_ptr<Message>> answer = Fail(ErrorCode::kInternal);
   try {
     answer = co_await found->second(std::move(context), std::move(request));
@@ -188,8 +196,9 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
   }
   if (!answer && answer.error().code == ErrorCode::kInternal) {
     telemetry::Log(telemetry::Level::kError, "rpc.internal",
-                   {{"method", method->full_name()}, {"request_id", request_id}, {"cause", answer.error().cause}});
+                   {{"method", method->full_name()}, {"cause", answer.error().cause}});
   }
+  if (!answer) span.Fail(Name(answer.error().code));
   if (keyed) CrashPoint(name_ + ".before_answer");
   co_return std::move(answer);
 }

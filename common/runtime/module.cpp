@@ -3,6 +3,7 @@
 
 #include "common/base/limits.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 #include "millrace/events/v1/events.pb.h"
 #include "millrace/runtime/v1/runtime.pb.h"
 
@@ -10,6 +11,30 @@ namespace millrace::runtime {
 namespace {
 
 namespace wire = ::millrace::runtime::v1;
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kObserve{2};
+// An older look does not count: a lost database shows within 5 s even if its host only falls silent.
+constexpr std::chrono::milliseconds kObservedFor{4500};
+constexpr postgres::Statement kObserveStatement = {
+    "core_observe",
+    "SELECT pg_is_in_recovery(), (SELECT count(*) FROM event WHERE seq IS NULL), "
+    "(SELECT count(*) FROM task WHERE due_at <= runtime.now()), "
+    "(SELECT count(*) FROM task WHERE due_at <= runtime.now() - interval '1 minute'), "
+    "(SELECT count(*) FROM parked_event), (SELECT head FROM event_log)"};
+
+// What the look of a service found, as gauges.
+void Show(const std::string& service, postgres::Row row) {
+  auto set = [&service](const char* name, const char* help, int64_t value) {
+    telemetry::Gauges::Make(name, help, {"service"}).With({service}).Set(static_cast<double>(value));
+  };
+  set("millrace_relay_lag_events", "Committed events that have no place in the log yet.", row.Int(1));
+  set("millrace_tasks_due", "Due work that waits.", row.Int(2));
+  set("millrace_tasks_late", "Due work that waits for more than a minute of business time.", row.Int(3));
+  set("millrace_events_parked", "Events kept aside, since they or one before them could not be applied.", row.Int(4));
+  set("millrace_event_log_head", "The last place in the log.", row.Int(5));
+}
 
 postgres::DatabaseOptions Login(const std::string& service, const char* role, const Settings& settings) {
   postgres::DatabaseOptions options;
@@ -30,6 +55,12 @@ events::Pull PullFrom(Environment& environment, std::string source, std::string 
     rpc::Channel& channel = environment.channel(source);
     Result<events::v1::ListEventsResponse> page = co_await rpc::Call<events::v1::ListEventsResponse>(
         channel, "millrace.events.v1.EventLog.ListEvents", std::move(context), std::move(request));
+    if (page) {
+      static telemetry::Gauges& lag = telemetry::Gauges::Make(
+          "millrace_consumer_lag_events", "Events of another service's log that are still to be applied.",
+          {"service", "source"});
+      lag.With({reader, source}).Set(static_cast<double>(std::max<int64_t>(page->head_seq() - after, 0)));
+    }
     co_return std::move(page);
   };
 }
@@ -59,7 +90,8 @@ ServiceCore::ServiceCore(std::string name, Environment& environment)
       log_(name_, worker_),
       relay_(environment.executor, log_, [this](int64_t head) { environment_.wakeups->Announce(name_, head); }),
       tasks_(environment.executor, worker_),
-      ended_(environment.executor) {}
+      ended_(environment.executor),
+      observing_ended_(environment.executor) {}
 
 ServiceCore::~ServiceCore() = default;
 
@@ -128,6 +160,31 @@ void ServiceCore::Start() {
   tasks_.Start();
   for (auto& [source, entry] : sources_) entry.consumer->Start();
   Spawn(environment_.executor, KeepHouse(), "housekeeping");
+  if (!environment_.health) return;
+  health_handle_ = environment_.health->Watch([this] { return Database(); });
+  observed_ = {true, true, Clock::now()};  // it has just started on it
+  Spawn(environment_.executor, Observe(), "observe");
+}
+
+Task<void> ServiceCore::Observe() {
+  while (!stopped_) {
+    postgres::Params params;
+    auto begin = Clock::now();
+    Result<postgres::Rows> rows = co_await worker_.Query(kObserveStatement, std::move(params));
+    if (stopped_) co_return;
+    observed_ = {rows.has_value(), rows && !(*rows)[0].Bool(0), begin};
+    if (rows) Show(name_, (*rows)[0]);
+    co_await observing_ended_.Wait(kObserve);
+  }
+}
+
+Health::Part ServiceCore::Database() const {
+  Health::Part part{name_, "database", true, ""};
+  if (!observed_.answered) part.detail = "does not answer";
+  if (observed_.answered && !observed_.primary) part.detail = "is not the primary";
+  if (Clock::now() - observed_.at > kObservedFor) part.detail = "has not answered for some seconds";
+  part.ready = part.detail.empty();
+  return part;
 }
 
 Task<void> ServiceCore::KeepHouse() {
@@ -142,7 +199,9 @@ Task<void> ServiceCore::KeepHouse() {
 
 void ServiceCore::Stop() {
   stopped_ = true;
+  if (environment_.health) environment_.health->Forget(health_handle_);
   ended_.Signal();
+  observing_ended_.Signal();
   for (auto& [source, entry] : sources_) entry.consumer->Stop();
   tasks_.Stop();
   relay_.Stop();

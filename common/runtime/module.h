@@ -3,6 +3,7 @@
 // databases, event log, relay, consumers, due work, and the EventLog and Runtime RPCs.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "common/events/log.h"
 #include "common/postgres/database.h"
 #include "common/rpc/channel.h"
+#include "common/runtime/health.h"
 #include "common/runtime/settings.h"
 #include "common/tasks/tasks.h"
 
@@ -38,6 +40,7 @@ struct Environment {
   ThreadPool* compute = nullptr;
   const Settings* settings = nullptr;
   WakeupBus* wakeups = nullptr;
+  Health* health = nullptr;  // null: nobody asks
   // The channel to a service by its name ("escrow"), local or gRPC.
   std::function<rpc::Channel&(std::string_view service)> channel;
 };
@@ -95,7 +98,15 @@ class ServiceCore {
   std::map<std::string, Source> sources_;
   // Each hour removes kept outcomes and events whose time is over.
   Task<void> KeepHouse();
-  Wakeup ended_;
+  // Every 2 s looks whether the database answers and is the primary, and how much work waits.
+  Task<void> Observe();
+  Health::Part Database() const;
+  struct Observed {
+    bool answered = false, primary = false;
+    std::chrono::steady_clock::time_point at;
+  } observed_;
+  int health_handle_ = 0;
+  Wakeup ended_, observing_ended_;
   bool stopped_ = false;
 };
 

@@ -54,6 +54,13 @@ const std::vector<Checked>& Table() {
       {{"webhook_allow_cidrs", "",
         "address blocks by comma that webhooks may call though they are not public: 10.20.0.0/16", false},
        Kind::kCidrs},
+      {{"admin_address", "127.0.0.1:9464",
+        "the process's own listener: /metrics, /livez, /readyz, /version; empty: none", false},
+       Kind::kAddress},
+      {{"otlp_endpoint", "", "collector of traces, OTLP/HTTP: http://127.0.0.1:4318; empty: none are kept", false},
+       Kind::kUrl},
+      {{"rate_limit_requests", "600", "requests that a key may send in a row, and in each window", false}, Kind::kInt},
+      {{"rate_limit_window", "60", "seconds in which a used quota comes back", false}, Kind::kInt},
       {{"ready_file", "", "written with the bound HTTP port once the process is ready", false}, Kind::kText},
       {{"identity_address", "", "host:port of identity when it runs apart", false}, Kind::kAddress},
       {{"listing_address", "", "host:port of listing when it runs apart", false}, Kind::kAddress},
@@ -111,6 +118,35 @@ std::string EnvironmentName(std::string_view key) {
   std::string name = "MILLRACE_";
   for (char c : key) name += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
   return name;
+}
+
+// A database's URL is one only if it names a password.
+bool HoldsSecret(std::string_view key, std::string_view value) {
+  if (key != "database_url") return true;
+  size_t scheme = value.find("://");
+  if (scheme == value.npos) return value.find("password") != value.npos;
+  std::string_view authority = value.substr(scheme + 3, value.find('/', scheme + 3) - scheme - 3);
+  size_t at = authority.rfind('@');
+  bool named = at != authority.npos && authority.substr(0, at).find(':') != authority.npos;
+  return named || value.find("password") != value.npos;
+}
+
+// MILLRACE_X_FILE names the file that a secret stands in, as container platforms hand them over.
+void ReadSecretFiles(Settings* settings, std::vector<std::string>* faults) {
+  for (const Checked& row : Table()) {
+    std::string name = EnvironmentName(row.info.key), path_name = name + "_FILE";
+    const char* path = row.info.secret ? std::getenv(path_name.c_str()) : nullptr;
+    if (!path) continue;
+    std::ifstream in(path);
+    std::string value;
+    if (std::getenv(name.c_str())) {
+      faults->push_back(name + " and " + path_name + ": set one of them");
+    } else if (!in || !std::getline(in, value)) {
+      faults->push_back(path_name + ": " + path + " cannot be read, or is empty");
+    } else {
+      settings->Set(row.info.key, Trim(value), "file " + std::string(path) + " of " + path_name);
+    }
+  }
 }
 
 }  // namespace
@@ -187,7 +223,14 @@ Settings Settings::Load(const std::vector<std::string>& flags, std::vector<std::
       settings.Set(row.info.key, value, "environment " + EnvironmentName(row.info.key));
     }
   }
+  ReadSecretFiles(&settings, faults);
   for (const auto& [key, value] : given) settings.Set(key, value, "flag");
+  for (const auto& [key, value] : given) {
+    if (Find(key)->info.secret && HoldsSecret(key, value) && !settings.Is("test_clock")) {
+      faults->push_back(key + " (flag): every process of the machine can read a command line; set " +
+                        EnvironmentName(key) + " or " + EnvironmentName(key) + "_FILE");
+    }
+  }
   for (const Checked& row : Table()) {
     std::string fault = Fault(row, settings.Get(row.info.key));
     if (!fault.empty()) {

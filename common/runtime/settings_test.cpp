@@ -35,5 +35,40 @@ TEST(Settings, EveryFaultIsReportedAtOnce) {
   EXPECT_EQ(faults.size(), 5u);
 }
 
+TEST(Settings, SecretsComeFromFilesAndNotFromFlags) {
+  std::string file = ::testing::TempDir() + "millrace-secret";
+  std::ofstream(file) << "it_canary\n";
+  setenv("MILLRACE_INTERNAL_TOKEN_FILE", file.c_str(), 1);
+  setenv("MILLRACE_OPERATOR_KEY_FILE", "/no/such/file", 1);
+  std::vector<std::string> faults;
+  Settings settings = Settings::Load({}, &faults);
+  EXPECT_EQ(settings.Get("internal_token"), "it_canary");
+  EXPECT_EQ(settings.Origin("internal_token"), "file " + file + " of MILLRACE_INTERNAL_TOKEN_FILE");
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_NE(faults[0].find("MILLRACE_OPERATOR_KEY_FILE"), std::string::npos);
+  unsetenv("MILLRACE_OPERATOR_KEY_FILE");
+
+  faults.clear();
+  setenv("MILLRACE_INTERNAL_TOKEN", "it_other", 1);
+  Settings::Load({}, &faults);
+  EXPECT_EQ(faults.size(), 1u);
+  unsetenv("MILLRACE_INTERNAL_TOKEN");
+  unsetenv("MILLRACE_INTERNAL_TOKEN_FILE");
+
+  for (const char* flag : {"--internal-token=it_x", "--custodian-key=k", "--database-url=postgresql://a:b@h/d",
+                           "--database-url=host=h password=b"}) {
+    faults.clear();
+    Settings::Load({flag}, &faults);
+    ASSERT_EQ(faults.size(), 1u) << flag;
+    EXPECT_EQ(faults[0].find("it_x"), std::string::npos);
+    faults.clear();
+    Settings::Load({flag, "--test-clock=true"}, &faults);
+    EXPECT_TRUE(faults.empty()) << flag;
+  }
+  faults.clear();
+  Settings::Load({"--database-url=postgresql://user@h/d"}, &faults);
+  EXPECT_TRUE(faults.empty());
+}
+
 }  // namespace
 }  // namespace millrace::runtime

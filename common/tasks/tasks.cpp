@@ -2,7 +2,11 @@
 #include "common/tasks/tasks.h"
 
 #include "common/base/limits.h"
+#include "common/telemetry/call.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
+#include "common/telemetry/span.h"
+#include "common/telemetry/trace.h"
 
 namespace millrace::tasks {
 
@@ -37,6 +41,13 @@ constexpr Statement kRetry = {
     "UPDATE task SET due_at = runtime.now() + make_interval(secs => least(300, 0.5 * power(2, least(attempts, 10)))) "
     "WHERE id = $1 AND fence = $2"};
 constexpr Statement kNextDue = {"task_next_due", "SELECT runtime.micros(min(due_at)) FROM task"};
+
+// Runs of a task by how they ended.
+void CountRun(const std::string& kind, bool failed) {
+  static telemetry::Counters& family =
+      telemetry::Counters::Make("millrace_task_runs_total", "Runs of due work by how they ended.", {"kind", "outcome"});
+  family.With({kind, failed ? "failed" : "done"}).Add();
+}
 
 std::vector<DueTask> Read(const Rows& rows) {
   std::vector<DueTask> tasks;
@@ -74,6 +85,10 @@ Task<void> Runner::RunOne(DueTask task) {
   int64_t fence = task.fence;
   std::string kind = task.kind;
   int attempts = task.attempts;
+  // A task begins a trace: who made its row may be days ago.
+  std::string trace = telemetry::NewTraceparent(telemetry::RecordsSpans());
+  telemetry::Span span("task." + kind, telemetry::SpanKind::kInternal, trace, std::string_view());
+  telemetry::CallScope scope(telemetry::Call::Of(trace, {}));
   Result<void> done;
   try {
     done = co_await handler->second(std::move(task));
@@ -81,6 +96,8 @@ Task<void> Runner::RunOne(DueTask task) {
     done = Fail(Error::Internal(failure.what()));  // of this task, not of the poller
   }
   ++ended_;
+  CountRun(kind, !done);
+  if (!done) span.Fail(Name(done.error().code));
   if (done) co_return;
   if (attempts % kAlarmEvery == 0) {
     telemetry::Log(telemetry::Level::kError, "task.keeps_failing",

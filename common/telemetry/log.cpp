@@ -4,65 +4,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 
 #include "common/base/time.h"
+#include "common/telemetry/call.h"
+#include "common/telemetry/text.h"
 
 namespace millrace::telemetry {
 namespace {
 
 std::atomic<Level> g_level{Level::kInfo};
 std::atomic<int> g_file{STDERR_FILENO};
-
-// Bytes of the well-formed UTF-8 sequence at `at`, 0 if there is none (RFC 3629: no overlong forms, no surrogates).
-size_t SequenceLength(std::string_view text, size_t at) {
-  auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xBF) { return byte(i) >= low && byte(i) <= high; };
-  unsigned first = byte(at);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return follows(at + 1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    bool second = follows(at + 1, first == 0xE0 ? 0xA0 : 0x80, first == 0xED ? 0x9F : 0xBF);
-    return second && follows(at + 2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    bool second = follows(at + 1, first == 0xF0 ? 0x90 : 0x80, first == 0xF4 ? 0x8F : 0xBF);
-    return second && follows(at + 2) && follows(at + 3) ? 4 : 0;
-  }
-  return 0;
-}
-
-// Whatever the text holds, the line stays one line of valid JSON: bad bytes become U+FFFD.
-void AppendString(std::string& line, std::string_view text) {
-  static const char kHex[] = "0123456789abcdef";
-  line += '"';
-  for (size_t at = 0; at < text.size();) {
-    size_t length = SequenceLength(text, at);
-    if (length == 0) {
-      line += "\xEF\xBF\xBD";
-      ++at;
-      continue;
-    }
-    unsigned char c = static_cast<unsigned char>(text[at]);
-    if (length > 1) {
-      line.append(text, at, length);
-    } else if (c == '"' || c == '\\') {
-      line += '\\';
-      line += static_cast<char>(c);
-    } else if (c == '\n') {
-      line += "\\n";
-    } else if (c < 0x20 || c == 0x7F) {
-      line += "\\u00";
-      line += kHex[c >> 4];
-      line += kHex[c & 15];
-    } else {
-      line += static_cast<char>(c);
-    }
-    at += length;
-  }
-  line += '"';
-}
 
 std::string_view LevelName(Level level) {
   switch (level) {
@@ -95,6 +49,19 @@ void Log(Level level, std::string_view event, std::initializer_list<Field> field
     } else {
       AppendString(line, field.value);
     }
+  }
+  // A line that belongs to a call says so, unless its writer does.
+  const Call& call = CurrentCall();
+  auto has = [&fields](std::string_view name) {
+    return std::any_of(fields.begin(), fields.end(), [name](const Field& field) { return field.name == name; });
+  };
+  if (!call.RequestId().empty() && !has("request_id")) {
+    line += ",\"request_id\":";
+    AppendString(line, call.RequestId());
+  }
+  if (call.traced() && !has("trace")) {
+    line += ",\"trace\":";
+    AppendString(line, call.TraceId());
   }
   line += "}\n";
   // One write a line: O_APPEND and pipes keep lines of several threads whole.

@@ -22,7 +22,8 @@ struct Field {
   Field(std::string_view n, int v) : name(n), value(std::to_string(v)), number(true) {}
 };
 
-// One JSON object a line on stderr: ts, level, msg (a constant event name: "http.request"), then the fields. From any thread.
+// One JSON object a line on stderr: ts, level, msg (a constant event name: "http.request"), then the fields, then
+// request_id and trace of the call that it belongs to (call.h). From any thread.
 void Log(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 // Lines below this level are dropped; the default is kInfo.
 void SetLevel(Level level);

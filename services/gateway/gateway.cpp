@@ -7,13 +7,17 @@
 #include "common/http/json.h"
 #include "common/rpc/metadata.h"
 #include "common/rpc/scope.h"
+#include "common/telemetry/call.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/span.h"
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/expand.h"
+#include "services/gateway/limiter.h"
 #include "services/gateway/module.h"
 #include "services/gateway/negotiate.h"
 #include "services/gateway/oauth.h"
+#include "services/gateway/observe.h"
 #include "services/gateway/pages.h"
 #include "services/gateway/patch.h"
 #include "services/gateway/routes.h"
@@ -31,12 +35,14 @@ constexpr std::string_view kSignedMethod = "millrace.escrow.v1.EscrowService.Cus
 constexpr const char* kSignatureFields[] = {"webhook-id", "webhook-timestamp", "webhook-signature"};
 const std::string kStreamScope = "events:read";
 constexpr size_t kSignedBodyBytes = 4 * 1024;
+constexpr size_t kTraceStateBytes = 512;
 
 // What one request's answer is made of, beside the answer.
 struct Exchange {
   CallContext context;
   std::string route;             // the template, for the log
   const Route* found = nullptr;  // the RPC's route
+  std::optional<Limiter::Decision> quota;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 };
 
@@ -70,6 +76,12 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   explicit State(runtime::Environment& e) : environment(e), pages(table) {
     scopes.insert(kStreamScope);
     for (const auto& route : table.routes()) scopes.insert(route->scope);
+    const runtime::Settings& settings = *e.settings;
+    if (const std::string& url = settings.Get("redis_url"); !url.empty())
+      quotas = std::make_unique<redis::QuotaStore>(e.executor, url);
+    Limiter::Policy policy{"default", settings.Int("rate_limit_requests"),
+                           std::chrono::seconds(settings.Int("rate_limit_window"))};
+    limiter = std::make_unique<Limiter>(e.executor, std::move(policy), quotas.get());
   }
 
   runtime::Environment& environment;
@@ -77,6 +89,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   Pages pages;
   std::set<std::string> scopes;  // of every route
   Authenticator authenticator;
+  std::unique_ptr<redis::QuotaStore> quotas;
+  std::unique_ptr<Limiter> limiter;
   std::unique_ptr<http::Server> server;
   bool ready = false;
 
@@ -85,8 +99,12 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     CallContext& context = exchange.context;
     context.request_id = FormatId("req", Uuid::New());
     std::string_view given = request.fields.Get("traceparent");
-    context.traceparent =
-        telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given) : telemetry::NewTraceparent();
+    context.traceparent = telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given)
+                                                          : telemetry::NewTraceparent(telemetry::RecordsSpans());
+    std::string_view state = request.fields.Get("tracestate");
+    if (telemetry::IsTraceparent(given) && !state.empty() && state.size() <= kTraceStateBytes) {
+      context.headers["tracestate"] = std::string(state);
+    }
     context.language = http::PreferredLanguage(request.fields.Get("Accept-Language"));
     context.deadline = WallNow() + limits::kCallDeadline;
     return exchange;
@@ -101,6 +119,18 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     co_return known;
   }
 
+  // Counts a known caller's request. Errors: RATE_LIMITED.
+  Task<Result<void>> Charge(Exchange* exchange) {
+    if (exchange->context.organization.IsNil()) co_return Result<void>();
+    exchange->quota = limiter->TakeAtOnce(exchange->context);
+    if (!exchange->quota) {
+      CallContext context = exchange->context;
+      exchange->quota = co_await limiter->Take(std::move(context));
+    }
+    if (!exchange->quota->allowed) co_return Fail(limiter->Refusal(*exchange->quota));
+    co_return Result<void>();
+  }
+
   Task<Result<http::Response>> CallRoute(const RoutingTable::Match& match, const http::Request& request,
                                          Exchange* exchange) {
     const Route& route = *match.route;
@@ -110,6 +140,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     Result<void> known = co_await Identify(std::move(authorization), request.peer, route.rules->public_(), &context);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
     if (!route.rules->public_()) MILLRACE_CO_CHECK(rpc::CheckScope(context.scopes, route.scope));
+    Result<void> charged = co_await Charge(exchange);
+    if (!charged) co_return std::unexpected<Error>(std::move(charged).error());
     MILLRACE_CO_CHECK(ReadConditions(request.fields, &context));
     std::string changed;
     if (route.read && !request.body.empty()) {
@@ -207,6 +239,9 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     Result<StreamCaller> known = co_await feed.caller();
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
     exchange->context.organization = known->context.organization;
+    exchange->context.actor = known->context.actor;
+    Result<void> charged = co_await Charge(exchange);
+    if (!charged) co_return std::unexpected<Error>(std::move(charged).error());
     MILLRACE_CO_TRY(notifications::v1::WaitFeedRequest wait, ReadStreamRequest(request));
     feed.notifications = &environment.channel("notifications");
     Result<http::Response> response = co_await OpenStream(std::move(feed), std::move(wait));
@@ -290,18 +325,37 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   Task<http::Response> Handle(http::Request request) {
+    InFlight in_flight;
     Exchange exchange = Begin(request);
+    std::string_view given = request.fields.Get("traceparent");
+    telemetry::Span span("http.request", telemetry::SpanKind::kServer, exchange.context.traceparent, given);
+    telemetry::CallScope scope(telemetry::Call::Of(exchange.context.traceparent, exchange.context.request_id));
     Result<http::Response> result = Fail(ErrorCode::kInternal);
     try {
       result = co_await Dispatch(request, &exchange);
     } catch (const std::exception& failure) {
       result = Fail(Error::Internal(failure.what()));
     }
-    co_return Finish(request, exchange, std::move(result));
+    http::Response response = Finish(request, exchange, std::move(result));
+    if (span.recorded()) Describe(request, exchange, response, &span);
+    co_return response;
+  }
+
+  static void Describe(const http::Request& request, const Exchange& exchange, const http::Response& response,
+                       telemetry::Span* span) {
+    std::string route = exchange.route.empty() ? "unmatched" : exchange.route;
+    span->Name(request.method + " " + route);
+    span->Set("http.request.method", request.method);
+    span->Set("http.route", route);
+    span->Set("http.response.status_code", std::to_string(response.status));
+    span->Set("millrace.request_id", exchange.context.request_id);
+    auto state = exchange.context.headers.find("tracestate");
+    if (state != exchange.context.headers.end()) span->State(state->second);
+    if (response.status >= 500) span->Fail(std::to_string(response.status));
   }
 
   // The answer as it goes out, and its line in the log.
-  http::Response Finish(const http::Request& request, const Exchange& exchange, Result<http::Response> result) {
+  http::Response Finish(const http::Request& request, const Exchange& exchange, Result<http::Response> result) const {
     const CallContext& context = exchange.context;
     http::Response response;
     std::string cause;
@@ -316,8 +370,13 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     }
     if (response.status == 401 && !IsOAuthPath(request.path))
       response.fields.Set("WWW-Authenticate", Challenge(PlaceOf(environment.settings->Get("public_url"), request).url));
+    if (exchange.quota) {
+      response.fields.Add("RateLimit-Policy", limiter->PolicyField());
+      response.fields.Add("RateLimit", limiter->LimitField(*exchange.quota));
+    }
     response.fields.Set("Request-Id", context.request_id);
     response.fields.Set("traceparent", context.traceparent);
+    ObserveRequest(request.method, exchange.route, response.status, std::chrono::steady_clock::now() - exchange.begin);
     auto took =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - exchange.begin);
     std::string organization = context.organization.IsNil() ? "" : FormatId("org", context.organization);
@@ -374,6 +433,7 @@ Task<Result<int>> Gateway::Start() {
     co_return response;
   };
   state_->server = std::make_unique<http::Server>(state_->environment.executor, std::move(options), std::move(handler));
+  if (state_->quotas) state_->quotas->Start();
   Result<int> port = state_->server->Start();
   state_->ready = port.has_value();
   co_return port;
@@ -384,6 +444,7 @@ Task<void> Gateway::Drain() {
   state->ready = false;
   std::chrono::seconds grace(state->environment.settings->Int("drain_seconds"));
   if (state->server) co_await state->server->Drain(grace);
+  if (state->quotas) state->quotas->Stop();
 }
 
 std::unique_ptr<Gateway> MakeGateway(runtime::Environment& environment) {

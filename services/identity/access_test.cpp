@@ -43,13 +43,19 @@ TEST_F(IdentityTest, AuthenticatesUntilRevoked) {
   }
   v1::RevokeApiKeyRequest revoke;
   revoke.set_id(registered.api_key().id());
-  auto foreign = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(Uuid::New(), {"admin"}), revoke);
+  CallContext owner = Caller(IdOrNil(id), {"admin"}), stranger = Caller(Uuid::New(), {"admin"});
+  EXPECT_EQ(instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke).error().code, ErrorCode::kEtagRequired);
+  owner.if_match = "99";
+  EXPECT_EQ(instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke).error().code, ErrorCode::kEtagMismatch);
+  owner.if_match = stranger.if_match = "*";
+  auto foreign = instance_->Call<v1::ApiKey>("RevokeApiKey", stranger, revoke);
   EXPECT_EQ(foreign.error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(Authenticate(secret));
-  auto revoked = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(IdOrNil(id), {"admin"}), revoke);
+  auto revoked = instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke);
   ASSERT_TRUE(revoked);
   EXPECT_EQ(Authenticate(secret).error().code, ErrorCode::kUnauthenticated);
-  auto twice = instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(IdOrNil(id), {"admin"}), revoke);
+  owner.idempotency_key = "another-key";
+  auto twice = instance_->Call<v1::ApiKey>("RevokeApiKey", owner, revoke);
   ASSERT_TRUE(twice);
   EXPECT_EQ(twice->revoke_time().seconds(), revoked->revoke_time().seconds());
 }
@@ -195,7 +201,9 @@ TEST_F(IdentityTest, RotatesAKeyWithAnOverlap) {
   CallContext stale = admin();
   stale.if_match = "1";
   EXPECT_EQ(instance_->Call<v1::ApiKey>("RevokeApiKey", stale, revoke).error().code, ErrorCode::kEtagMismatch);
-  ASSERT_TRUE(instance_->Call<v1::ApiKey>("RevokeApiKey", admin(), revoke));
+  CallContext any_version = admin();
+  any_version.if_match = "*";
+  ASSERT_TRUE(instance_->Call<v1::ApiKey>("RevokeApiKey", any_version, revoke));
   for (const std::string& any : {third->secret(), fourth->secret()})
     EXPECT_EQ(Authenticate(any).error().code, ErrorCode::kUnauthenticated);
   EXPECT_EQ(rotate(0, admin()).error().code, ErrorCode::kStateConflict);
@@ -342,7 +350,9 @@ TEST_F(IdentityTest, IssuesTokensThatDieWithTheKey) {
   EXPECT_FALSE(Authenticate(narrow->access_token()));
   v1::RevokeApiKeyRequest revoke;
   revoke.set_id(key->id());
-  ASSERT_TRUE(instance_->Call<v1::ApiKey>("RevokeApiKey", Caller(id, {"admin"}), revoke));
+  CallContext any_version = Caller(id, {"admin"});
+  any_version.if_match = "*";
+  ASSERT_TRUE(instance_->Call<v1::ApiKey>("RevokeApiKey", any_version, revoke));
   EXPECT_FALSE(Authenticate(token->access_token()));
   EXPECT_FALSE(Authenticate(signed_token->access_token()));
   EXPECT_FALSE(issue(by_secret));

@@ -147,7 +147,7 @@ int ShowConfig(std::vector<std::string> arguments) {
   }
   std::printf(
       "Set one by flag (--http-address=…), environment (MILLRACE_HTTP_ADDRESS=…) or file (--config FILE: key = "
-      "value).\n");
+      "value).\nA secret may also stand in a file of its own: MILLRACE_OPERATOR_KEY_FILE=/run/secrets/operator_key.\n");
   for (const std::string& fault : faults) std::fprintf(stderr, "millrace: %s\n", fault.c_str());
   return faults.empty() ? 0 : 2;
 }

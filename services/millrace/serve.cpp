@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/serve.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -8,6 +10,8 @@
 
 #include "common/postgres/migrate.h"
 #include "common/redis/wakeups.h"
+#include "common/runtime/admin.h"
+#include "common/runtime/exporter.h"
 #include "common/runtime/module.h"
 #include "common/runtime/process.h"
 #include "common/telemetry/log.h"
@@ -49,6 +53,7 @@ class Roles {
     environment_.compute = &compute_;
     environment_.settings = &settings_;
     environment_.wakeups = &bus_;
+    environment_.health = &health_;
     environment_.channel = [this](std::string_view service) -> rpc::Channel& {
       return ChannelTo(std::string(service));
     };
@@ -64,12 +69,15 @@ class Roles {
 
   Task<void> Drain() {
     std::chrono::seconds grace(settings_.Int("drain_seconds"));
+    health_.Drain();  // first: who balances load must stop sending it here
     if (gateway_) co_await gateway_->Drain();
     for (auto& server : servers_) co_await server->Shutdown(grace);
     for (auto& [name, module] : modules_) module->Stop();
     if (redis_) redis_->Stop();
     // Background coroutines see that they are to end and leave their last statement.
     co_await Sleep(std::chrono::milliseconds(50));
+    if (traces_) co_await traces_->Flush();
+    if (admin_) co_await admin_->Drain();
     telemetry::Flush();
   }
 
@@ -88,6 +96,7 @@ class Roles {
   }
 
   Task<Result<void>> StartAll() {
+    MILLRACE_CO_CHECK(StartTelemetry());
     StartRedis();
     for (const ServiceRow& row : kServices) {
       if (Wants(row.name)) modules_[row.name] = row.make(environment_);
@@ -121,9 +130,30 @@ class Roles {
       Result<int> bound = co_await gateway_->Start();
       MILLRACE_CO_TRY(port, std::move(bound));
     }
+    health_.Started();
     telemetry::Log(telemetry::Level::kInfo, "process.ready", {{"http_port", port}});
     WriteReadyFile(port);
     co_return Result<void>();
+  }
+
+  // First of all, so that a start that hangs can be looked at.
+  Result<void> StartTelemetry() {
+    if (const std::string& address = settings_.Get("admin_address"); !address.empty()) {
+      admin_ = std::make_unique<runtime::Admin>(environment_.executor, address, MILLRACE_VERSION, health_);
+      MILLRACE_TRY(int port, admin_->Start());
+      telemetry::Log(telemetry::Level::kInfo, "admin.listens", {{"port", port}});
+    }
+    if (const std::string& endpoint = settings_.Get("otlp_endpoint"); !endpoint.empty()) {
+      runtime::TraceExporter::Attributes resource = {{"service.name", "millrace"},
+                                                     {"service.namespace", "millrace"},
+                                                     {"service.version", MILLRACE_VERSION},
+                                                     {"service.instance.id", std::to_string(getpid())},
+                                                     {"millrace.role", settings_.Get("role")}};
+      if (!wanted_.contains("all")) resource[0].second = settings_.Get("role");
+      traces_ = std::make_unique<runtime::TraceExporter>(environment_.executor, endpoint, std::move(resource));
+      traces_->Start();
+    }
+    return {};
   }
 
   void StartRedis() {
@@ -150,7 +180,10 @@ class Roles {
   std::set<std::string> wanted_;
   ThreadPool compute_;
   runtime::WakeupBus bus_;
+  runtime::Health health_;
   runtime::Environment environment_;
+  std::unique_ptr<runtime::Admin> admin_;
+  std::unique_ptr<runtime::TraceExporter> traces_;
   std::unique_ptr<redis::Wakeups> redis_;
   std::map<std::string, std::unique_ptr<runtime::Module>> modules_;
   std::map<std::string, std::unique_ptr<rpc::Channel>> channels_;

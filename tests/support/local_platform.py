@@ -87,13 +87,15 @@ def program():
 class Platform:
     """`millrace dev` on a data folder of its own."""
 
-    def __init__(self, split=False, crash_point="", crash_role="", sample=False):
+    def __init__(self, split=False, crash_point="", crash_role="", sample=False, settings=None):
         # Not under pytest's own folder: PostgreSQL leaves root and must be able to enter.
         self.data = pathlib.Path(tempfile.mkdtemp(prefix="millrace-story-"))
         self.data.chmod(0o755)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
         if crash_point:
             environment.update(MILLRACE_CRASH_POINT=crash_point, MILLRACE_CRASH_ROLE=crash_role)
+        # Those that `dev` hands on to its roles: otlp_endpoint, rate_limit_requests, rate_limit_window.
+        environment.update({f"MILLRACE_{name.upper()}": str(value) for name, value in (settings or {}).items()})
         arguments = [str(program()), "dev", "--data", str(self.data), "--port", "0"]
         if not sample:
             arguments.append("--no-sample")

@@ -274,6 +274,11 @@ class Supervisor {
       set(key, Key(key));
     set("custodian_url", custodian_url_);
     set("custodian_account", kCustodianAccount);
+    set("admin_address", "127.0.0.1:" + std::to_string(admin_ports_[role]));
+    set("rate_limit_requests", "60000000");  // a newcomer's experiments, tests and benches are nobody's abuse
+    for (const char* name : {"MILLRACE_OTLP_ENDPOINT", "MILLRACE_RATE_LIMIT_REQUESTS", "MILLRACE_RATE_LIMIT_WINDOW"}) {
+      if (const char* value = std::getenv(name)) program.environment[name] = value;
+    }
     set("ready_file", Path("log/" + role + ".ready"));
     for (const auto& [service, address] : addresses_) set(service + "_address", address);
     const char* crash_role = std::getenv("MILLRACE_CRASH_ROLE");
@@ -291,6 +296,7 @@ class Supervisor {
     }
     std::error_code error;
     for (const std::string& role : roles) fs::remove(Path("log/" + role + ".ready"), error);
+    for (const std::string& role : roles) admin_ports_[role] = FreePort();
     std::map<std::string, pid_t> pids;
     for (const std::string& role : roles) pids[role] = Keep(Role(role));
     for (const std::string& role : roles) {
@@ -324,6 +330,7 @@ class Supervisor {
     instance["custodian_url"] = custodian_url_;
     instance["redis_socket"] = redis_url_.starts_with("unix:") ? redis_url_.substr(5) : "";
     instance["database_url"] = database_url_;
+    for (const auto& [role, port] : admin_ports_) instance["admin"][role] = "http://127.0.0.1:" + std::to_string(port);
     for (const Kept& kept : kept_) instance["processes"][kept.program.name] = kept.pid;
     umask(077);
     std::ofstream(Path("dev.json.new")) << instance.dump(2) << "\n";
@@ -340,12 +347,14 @@ class Supervisor {
         "  Operator    %s\n"
         "  Regulator   %s\n"
         "  Custodian   %s  (sandbox bank; key in %s)\n"
+        "  Metrics     http://127.0.0.1:%d/metrics  (the gateway's; others in dev.json)\n"
         "  Logs        %s\n"
         "  Try next    millrace demo --instance %s\n"
         "  Stop        Ctrl-C          Start afresh: millrace dev --reset\n"
         "Ready in %.1f s\nReady\n",
         options_.data.c_str(), Url().c_str(), Key("operator_key").c_str(), Key("regulator_key").c_str(),
-        custodian_url_.c_str(), Path("keys.json").c_str(), Path("log").c_str(), options_.data.c_str(), seconds);
+        custodian_url_.c_str(), Path("keys.json").c_str(), admin_ports_[options_.split ? "gateway" : "all"],
+        Path("log").c_str(), options_.data.c_str(), seconds);
     std::fflush(stdout);
   }
 
@@ -399,6 +408,7 @@ class Supervisor {
   Json keys_;
   std::string database_url_, custodian_database_url_, redis_url_, custodian_url_;
   std::map<std::string, std::string> addresses_;
+  std::map<std::string, int> admin_ports_;
   std::vector<Kept> kept_;
 };
 
