@@ -26,4 +26,8 @@ std::unique_ptr<Message> NewMessage(const google::protobuf::Descriptor* descript
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
 }
 
+grpc::Status ToGrpc(const WireStatus& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code), status.message, status.details);
+}
+
 }  // namespace millrace::rpc

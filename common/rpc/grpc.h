@@ -2,12 +2,16 @@
 // What both gRPC sides share. Only files of this folder include it.
 #pragma once
 
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/status.h>
 
 #include <memory>
 #include <string>
 
 #include "common/rpc/channel.h"
+#include "common/rpc/status.h"
 
 namespace millrace::rpc {
 
@@ -24,5 +28,13 @@ grpc::ByteBuffer ToBuffer(const Message& message);
 bool FromBuffer(grpc::ByteBuffer* buffer, Message* message);
 // An empty message of a generated type.
 std::unique_ptr<Message> NewMessage(const google::protobuf::Descriptor* descriptor);
+grpc::Status ToGrpc(const WireStatus& status);
+// By certificates where the access has them, else plaintext. Files that change are read again within a second or two,
+// for connections made from then on.
+std::shared_ptr<grpc::ChannelCredentials> ClientCredentials(const Access& access);
+std::shared_ptr<grpc::ServerCredentials> MutualServerCredentials(const Access& access);
+// A server that asks its callers for no certificate.
+std::shared_ptr<grpc::ServerCredentials> PublicServerCredentials(const std::string& certificate,
+                                                                 const std::string& key);
 
 }  // namespace millrace::rpc

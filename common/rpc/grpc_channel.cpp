@@ -17,6 +17,7 @@
 #include "common/rpc/grpc.h"
 #include "common/rpc/metadata.h"
 #include "common/rpc/observe.h"
+#include "common/rpc/policy.h"
 #include "common/rpc/status.h"
 
 namespace millrace::rpc {
@@ -55,27 +56,29 @@ class InFlight {
   std::set<ClientCall*> calls_;
 };
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const Access& access, const std::string& service) {
   grpc::ChannelArguments arguments;
+  if (access.Certified()) arguments.SetSslTargetNameOverride(InternalName(service));
   arguments.SetMaxReceiveMessageSize(kGrpcMessageBytes);
   arguments.SetMaxSendMessageSize(kGrpcMessageBytes);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kGrpcMetadataBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Despite its name, how long an attempt to connect may take: on a busy machine a handshake takes a while.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kGrpcKeepaliveMillis);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kGrpcKeepaliveTimeoutMillis);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  return grpc::CreateCustomChannel(address, ClientCredentials(access), arguments);
 }
 
 class Remote final : public Channel {
  public:
-  Remote(Executor executor, std::string address, std::string token, std::string service)
+  Remote(Executor executor, const std::string& address, const Access& access, std::string service)
       : executor_(std::move(executor)),
-        token_(std::move(token)),
+        token_(access.Certified() ? "" : access.token),
         service_(std::move(service)),
-        stub_(Connect(address)) {}
+        stub_(Connect(address, access, service_)) {}
   ~Remote() override { in_flight_.CancelAndWait(); }
 
   Task<Answer> Send(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) override {
@@ -104,8 +107,8 @@ class Remote final : public Channel {
  private:
   void Prepare(const MethodDescriptor*, const CallContext& context, const Message& request, ClientCall* call) {
     for (MetadataPair& pair : WriteContext(context)) call->context.AddMetadata(pair.name, pair.value);
-    call->context.AddMetadata(std::string(kTokenMetadata), token_);
-    if (!service_.empty()) call->context.AddMetadata(std::string(kServiceMetadata), service_);
+    if (!token_.empty()) call->context.AddMetadata(std::string(kTokenMetadata), token_);
+    call->context.AddMetadata(std::string(kServiceMetadata), service_);
     if (context.deadline != Time::max()) {
       call->context.set_deadline(std::chrono::time_point_cast<std::chrono::system_clock::duration>(context.deadline));
     }
@@ -142,9 +145,9 @@ class Remote final : public Channel {
 
 }  // namespace
 
-std::unique_ptr<Channel> GrpcChannel(Executor executor, std::string address, std::string token, std::string service) {
+std::unique_ptr<Channel> GrpcChannel(Executor executor, std::string address, Access access, std::string service) {
   PrepareGrpc();
-  return std::make_unique<Remote>(std::move(executor), std::move(address), std::move(token), std::move(service));
+  return std::make_unique<Remote>(std::move(executor), address, access, std::move(service));
 }
 
 }  // namespace millrace::rpc

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The contract of a channel: the same assertions over the local and the gRPC transport.
+// The contract of a channel: the same assertions over the local and the gRPC transport, the latter with and without
+// certificates.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include "millrace/identity/v1/identity.pb.h"
 #include "millrace/runtime/v1/runtime.pb.h"
 #include "tests/support/loop.h"
+#include "tests/support/role_certificates.h"
 
 namespace millrace::rpc {
 namespace {
@@ -70,6 +72,7 @@ struct World {
   }
   // after_seq chooses what happens.
   Task<Result<ListEventsResponse>> ListEvents(CallContext, ListEventsRequest request) {
+    ++entered;
     if (request.after_seq() == 1) throw std::runtime_error("disk on fire");
     if (request.after_seq() == 2) {
       co_await Sleep(300ms);
@@ -93,9 +96,10 @@ struct World {
   Service service;
   CallContext seen;
   bool late = false;
+  int entered = 0;  // calls that ListEvents has begun
 };
 
-enum class Transport { kLocal, kGrpc };
+enum class Transport { kLocal, kGrpc, kTls };
 
 class ChannelTest : public testing::TestWithParam<Transport> {
  protected:
@@ -104,13 +108,18 @@ class ChannelTest : public testing::TestWithParam<Transport> {
       channel_ = LocalChannel(world_.service);
       return;
     }
-    server_.emplace(loop_.executor(), "127.0.0.1:0", kToken);
+    access_.token = kToken;
+    if (GetParam() == Transport::kTls) {
+      certificates_.emplace();
+      access_ = certificates_->For({"escrow", "credit-two", "gateway", "test", "t"});
+    }
+    server_.emplace(loop_.executor(), "127.0.0.1:0", access_);
     server_->Add(other_.service);
     server_->Add(world_.service);
     Result<int> port = server_->Start();
     EXPECT_TRUE(port);
     address_ = "127.0.0.1:" + std::to_string(port.value_or(0));
-    channel_ = GrpcChannel(loop_.executor(), address_, kToken, "escrow");
+    channel_ = GrpcChannel(loop_.executor(), address_, access_, "escrow");
   }
   ~ChannelTest() override {
     if (server_) Run(server_->Shutdown(1000ms));
@@ -139,6 +148,8 @@ class ChannelTest : public testing::TestWithParam<Transport> {
 
   test::Loop loop_;
   World world_, other_;
+  std::optional<test::RoleCertificates> certificates_;
+  Access access_;
   std::optional<GrpcServer> server_;
   std::string address_;
   std::unique_ptr<Channel> channel_;
@@ -218,6 +229,8 @@ TEST_P(ChannelTest, CarriesManyLongViolations) {
 }
 
 TEST_P(ChannelTest, EndsAtTheDeadline) {
+  // The first call makes the connection, which may take longer than the deadline below.
+  ASSERT_TRUE(Ask<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest()));
   ListEventsRequest request;
   request.set_after_seq(2);
   CallContext context = CallContext::ForService("test");
@@ -260,8 +273,10 @@ TEST_P(ChannelTest, AnExceptionIsInternalAndItsCauseStaysInside) {
 TEST_P(ChannelTest, LargeAnswersPass) {
   ListEventsRequest request;
   request.set_after_seq(3);
-  Result<ListEventsResponse> answer = Ask<ListEventsResponse>(kListEvents, CallContext::ForService("test"), request);
-  ASSERT_TRUE(answer);
+  CallContext context = CallContext::ForService("test");
+  context.deadline = Soon(60s);
+  Result<ListEventsResponse> answer = Ask<ListEventsResponse>(kListEvents, context, request);
+  ASSERT_TRUE(answer) << Name(answer.error().code) << " " << answer.error().cause;
   EXPECT_EQ(answer->events(0).payload().size(), 20u * 1024 * 1024);
 }
 
@@ -300,36 +315,44 @@ TEST_P(ChannelTest, TheFingerprintFollowsTheContent) {
   EXPECT_NE(fingerprint(other), first);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, ChannelTest, testing::Values(Transport::kLocal, Transport::kGrpc),
-                         [](const auto& info) { return info.param == Transport::kLocal ? "Local" : "Grpc"; });
+std::string NameOf(const testing::TestParamInfo<Transport>& info) {
+  return info.param == Transport::kLocal ? "Local" : info.param == Transport::kGrpc ? "Grpc" : "Tls";
+}
+
+INSTANTIATE_TEST_SUITE_P(Transports, ChannelTest, testing::Values(Transport::kLocal, Transport::kGrpc, Transport::kTls),
+                         NameOf);
 
 class GrpcTest : public ChannelTest {};
 
-TEST_P(GrpcTest, AWrongTokenIsRefused) {
+// Over plaintext it is all that tells a caller from a stranger; certificates stand in its place.
+TEST_P(GrpcTest, AWrongTokenIsRefusedWhereThereAreNoCertificates) {
   for (const char* token : {"another secret", ""}) {
-    auto channel = GrpcChannel(loop_.executor(), address_, token, "escrow");
-    Error error = Refused<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest(), channel.get());
-    EXPECT_EQ(error.code, ErrorCode::kUnauthenticated);
+    access_.token = token;
+    auto channel = GrpcChannel(loop_.executor(), address_, access_, "escrow");
+    Result<HeadResponse> answer =
+        Ask<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest(), channel.get());
+    EXPECT_EQ(answer.has_value(), GetParam() == Transport::kTls);
+    if (!answer) EXPECT_EQ(answer.error().code, ErrorCode::kUnauthenticated);
   }
 }
 
 TEST_P(GrpcTest, OneProcessServesSeveralServices) {
   EXPECT_EQ(Ask<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest())->seq(), 6);
-  auto other = GrpcChannel(loop_.executor(), address_, kToken, "credit-two");
+  auto other = GrpcChannel(loop_.executor(), address_, access_, "credit-two");
   EXPECT_EQ(Ask<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest(), other.get())->seq(), 10);
-  auto none = GrpcChannel(loop_.executor(), address_, kToken, "listing");
+  auto none = GrpcChannel(loop_.executor(), address_, access_, "gateway");
   EXPECT_EQ(Refused<HeadResponse>(kHead, CallContext::ForService("t"), HeadRequest(), none.get()).code,
             ErrorCode::kNoSuchRoute);
 }
 
 TEST_P(GrpcTest, AnUnreachableServiceIsUnavailable) {
-  auto nobody = GrpcChannel(loop_.executor(), "127.0.0.1:1", kToken);
+  auto nobody = GrpcChannel(loop_.executor(), "127.0.0.1:1", access_, "escrow");
   Error error = Refused<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest(), nobody.get());
   EXPECT_EQ(error.code, ErrorCode::kUnavailable);
 }
 
 TEST_P(GrpcTest, ATakenPortIsRefused) {
-  GrpcServer second(loop_.executor(), address_, kToken);
+  GrpcServer second(loop_.executor(), address_, access_);
   Result<int> port = second.Start();
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().cause.find(address_), std::string::npos);
@@ -343,8 +366,8 @@ TEST_P(GrpcTest, ShutdownLetsCallsFinish) {
     answer = co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
   };
   auto stop = [&]() -> Task<void> {
-    co_await Sleep(100ms);
-    co_await server_->Shutdown(2000ms);
+    for (Time end = Soon(30s); world_.entered == 0 && WallNow() < end;) co_await Sleep(1ms);
+    co_await server_->Shutdown(20000ms);
   };
   loop_.Start(ask(CallContext::ForService("test"), request));
   Run(stop());
@@ -363,7 +386,7 @@ TEST_P(GrpcTest, ShutdownEndsWhatOutlivesItsGrace) {
     if (!answer) error = answer.error();
   };
   auto stop = [&]() -> Task<void> {
-    co_await Sleep(50ms);
+    for (Time end = Soon(30s); world_.entered == 0 && WallNow() < end;) co_await Sleep(1ms);
     co_await server_->Shutdown(50ms);
     EXPECT_FALSE(world_.late);
   };
@@ -373,7 +396,7 @@ TEST_P(GrpcTest, ShutdownEndsWhatOutlivesItsGrace) {
   EXPECT_TRUE(world_.late);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, GrpcTest, testing::Values(Transport::kGrpc));
+INSTANTIATE_TEST_SUITE_P(Transports, GrpcTest, testing::Values(Transport::kGrpc, Transport::kTls), NameOf);
 
 }  // namespace
 }  // namespace millrace::rpc

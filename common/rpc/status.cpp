@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/rpc/status.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "millrace/type/error.pb.h"
@@ -39,9 +42,7 @@ Error FromDetail(const type::ErrorDetail& detail) {
   return error;
 }
 
-}  // namespace
-
-WireStatus ToStatus(const Error& error) {
+google::rpc::Status StatusOf(const Error& error) {
   const ErrorEntry& entry = Entry(error.code);
   google::rpc::Status status;
   status.set_code(entry.grpc_code);
@@ -52,7 +53,59 @@ WireStatus ToStatus(const Error& error) {
   info.set_domain("millrace");
   info.mutable_metadata()->insert(error.params.begin(), error.params.end());
   status.add_details()->PackFrom(info);
-  return {entry.grpc_code, status.message(), status.SerializeAsString()};
+  return status;
+}
+
+WireStatus Wire(const google::rpc::Status& status) {
+  return {status.code(), status.message(), status.SerializeAsString()};
+}
+
+// "#/site/places/0/longitude" as "site.places[0].longitude".
+std::string FieldPath(std::string_view pointer) {
+  std::string path;
+  for (size_t start = pointer.find('/'); start != pointer.npos; start = pointer.find('/', start + 1)) {
+    std::string_view part = pointer.substr(start + 1, pointer.find('/', start + 1) - start - 1);
+    bool index = !part.empty() && part.find_first_not_of("0123456789") == part.npos;
+    path += index ? "[" + std::string(part) + "]" : (path.empty() ? "" : ".") + std::string(part);
+  }
+  return path;
+}
+
+// Seconds until a retry may succeed; 0 if it will not.
+int RetrySeconds(const Error& error) {
+  int status = Entry(error.code).http_status;
+  if (status != 429 && status != 503 && error.code != ErrorCode::kIdempotencyInProgress) return 0;
+  auto said = error.params.find("seconds");
+  return said == error.params.end() ? 1 : std::max(1, std::atoi(said->second.c_str()));
+}
+
+}  // namespace
+
+WireStatus ToStatus(const Error& error) { return Wire(StatusOf(error)); }
+
+WireStatus ToPublicStatus(const Error& error, Language language, const std::string& request_id) {
+  google::rpc::Status status = StatusOf(error);
+  google::rpc::BadRequest faults;
+  for (const Violation& violation : error.violations) {
+    auto& fault = *faults.add_field_violations();
+    fault.set_field(FieldPath(violation.pointer));
+    fault.set_description(Detail(violation.code, violation.params, language));
+    fault.set_reason(std::string(Name(violation.code)));
+  }
+  if (!error.violations.empty()) status.add_details()->PackFrom(faults);
+  google::rpc::LocalizedMessage sentence;
+  sentence.set_locale(language == Language::kZh ? "zh-CN" : "en");
+  sentence.set_message(Detail(error.code, error.params, language));
+  status.add_details()->PackFrom(sentence);
+  google::rpc::RequestInfo call;
+  call.set_request_id(request_id);
+  status.add_details()->PackFrom(call);
+  if (int seconds = RetrySeconds(error)) {
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(seconds);
+    status.add_details()->PackFrom(retry);
+  }
+  return Wire(status);
 }
 
 Error FromStatus(const WireStatus& status) {

@@ -17,6 +17,8 @@ struct WireStatus {
 };
 
 WireStatus ToStatus(const Error& error);
+// The same for a caller outside: also BadRequest, LocalizedMessage, RequestInfo, and RetryInfo where a retry may help.
+WireStatus ToPublicStatus(const Error& error, Language language, const std::string& request_id);
 // The error that a status carries. Without Millrace's details the transport itself failed: DEADLINE_EXCEEDED,
 // UNAVAILABLE where the outcome is unknown, else INTERNAL; the cause says what gRPC said.
 Error FromStatus(const WireStatus& status);

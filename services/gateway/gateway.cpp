@@ -13,6 +13,7 @@
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
 #include "services/gateway/expand.h"
+#include "services/gateway/grpc_edge.h"
 #include "services/gateway/limiter.h"
 #include "services/gateway/module.h"
 #include "services/gateway/negotiate.h"
@@ -29,9 +30,7 @@ namespace {
 
 using google::protobuf::Message;
 
-// The one RPC whose handler checks a signature over the bytes as they came; they travel as metadata, so they must be
-// few.
-constexpr std::string_view kSignedMethod = "millrace.escrow.v1.EscrowService.CustodianNotice";
+// What a signature is over travels as metadata, so it must be little.
 constexpr const char* kSignatureFields[] = {"webhook-id", "webhook-timestamp", "webhook-signature"};
 const std::string kStreamScope = "events:read";
 constexpr size_t kSignedBodyBytes = 4 * 1024;
@@ -92,6 +91,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   std::unique_ptr<redis::QuotaStore> quotas;
   std::unique_ptr<Limiter> limiter;
   std::unique_ptr<http::Server> server;
+  std::unique_ptr<GrpcEdge> grpc;
+  int grpc_port = 0;
   bool ready = false;
 
   static Exchange Begin(const http::Request& request) {
@@ -120,15 +121,26 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   }
 
   // Counts a known caller's request. Errors: RATE_LIMITED.
-  Task<Result<void>> Charge(Exchange* exchange) {
-    if (exchange->context.organization.IsNil()) co_return Result<void>();
-    exchange->quota = limiter->TakeAtOnce(exchange->context);
-    if (!exchange->quota) {
-      CallContext context = exchange->context;
-      exchange->quota = co_await limiter->Take(std::move(context));
+  Task<Result<void>> Charge(const CallContext* context, std::optional<Limiter::Decision>* quota) {
+    if (context->organization.IsNil()) co_return Result<void>();
+    *quota = limiter->TakeAtOnce(*context);
+    if (!*quota) {
+      CallContext copy = *context;
+      *quota = co_await limiter->Take(std::move(copy));
     }
-    if (!exchange->quota->allowed) co_return Fail(limiter->Refusal(*exchange->quota));
+    if (!(*quota)->allowed) co_return Fail(limiter->Refusal(**quota));
     co_return Result<void>();
+  }
+
+  // What a call of a route passes before its message is looked at, by whatever transport: credential, scope, quota.
+  Task<Result<void>> Admitted(const Route* route, std::string authorization, std::string peer, CallContext* context,
+                              std::optional<Limiter::Decision>* quota) {
+    bool is_public = route->rules->public_();
+    Result<void> known = co_await Identify(std::move(authorization), std::move(peer), is_public, context);
+    if (!known) co_return std::unexpected<Error>(std::move(known).error());
+    if (!is_public) MILLRACE_CO_CHECK(rpc::CheckScope(context->scopes, route->scope));
+    Result<void> charged = co_await Charge(context, quota);
+    co_return charged;
   }
 
   Task<Result<http::Response>> CallRoute(const RoutingTable::Match& match, const http::Request& request,
@@ -137,11 +149,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     CallContext& context = exchange->context;
     context.deadline = WallNow() + route.deadline;
     std::string authorization(request.fields.Get("Authorization"));
-    Result<void> known = co_await Identify(std::move(authorization), request.peer, route.rules->public_(), &context);
+    Result<void> known = co_await Admitted(&route, std::move(authorization), request.peer, &context, &exchange->quota);
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
-    if (!route.rules->public_()) MILLRACE_CO_CHECK(rpc::CheckScope(context.scopes, route.scope));
-    Result<void> charged = co_await Charge(exchange);
-    if (!charged) co_return std::unexpected<Error>(std::move(charged).error());
     MILLRACE_CO_CHECK(ReadConditions(request.fields, &context));
     std::string changed;
     if (route.read && !request.body.empty()) {
@@ -152,7 +161,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     std::string_view body = changed.empty() ? std::string_view(request.body) : std::string_view(changed);
     MILLRACE_CO_TRY(ReadRequestResult read, ReadRequest(match, request, body));
     context.validate_only = read.validate_only;
-    if (route.method->full_name() == kSignedMethod) {
+    if (IsSigned(route)) {
       for (const char* name : kSignatureFields) context.headers[name] = std::string(request.fields.Get(name));
       context.raw_body = request.body;
     }
@@ -240,7 +249,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     if (!known) co_return std::unexpected<Error>(std::move(known).error());
     exchange->context.organization = known->context.organization;
     exchange->context.actor = known->context.actor;
-    Result<void> charged = co_await Charge(exchange);
+    Result<void> charged = co_await Charge(&exchange->context, &exchange->quota);
     if (!charged) co_return std::unexpected<Error>(std::move(charged).error());
     MILLRACE_CO_TRY(notifications::v1::WaitFeedRequest wait, ReadStreamRequest(request));
     feed.notifications = &environment.channel("notifications");
@@ -397,7 +406,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
   size_t BodyLimit(std::string_view method, std::string_view path) const {
     const Route* route = table.Look(method, path);
     if (!route) return limits::kHttpBodyBytes;
-    return route->method->full_name() == kSignedMethod ? kSignedBodyBytes : route->body_limit;
+    return IsSigned(*route) ? kSignedBodyBytes : route->body_limit;
   }
 };
 
@@ -434,15 +443,38 @@ Task<Result<int>> Gateway::Start() {
   };
   state_->server = std::make_unique<http::Server>(state_->environment.executor, std::move(options), std::move(handler));
   if (state_->quotas) state_->quotas->Start();
-  Result<int> port = state_->server->Start();
-  state_->ready = port.has_value();
+  MILLRACE_CO_TRY(int port, state_->server->Start());
+  MILLRACE_CO_CHECK(StartGrpc());
+  state_->ready = true;
   co_return port;
 }
+
+Result<void> Gateway::StartGrpc() {
+  if (state_->environment.settings->Get("grpc_address").empty()) return {};
+  // The edge lives in the state, so its hook must not own the state.
+  GrpcEdge::Admit admit = [weak = std::weak_ptr<State>(state_)](const Route* route, std::string authorization,
+                                                                std::string peer,
+                                                                CallContext* context) -> Task<Result<void>> {
+    std::shared_ptr<State> state = weak.lock();
+    if (!state) co_return Fail(ErrorCode::kUnavailable);
+    std::optional<Limiter::Decision> quota;
+    Result<void> known = co_await state->Admitted(route, std::move(authorization), std::move(peer), context, &quota);
+    co_return known;
+  };
+  state_->grpc = std::make_unique<GrpcEdge>(state_->environment, state_->table, std::move(admit));
+  MILLRACE_TRY(int port, state_->grpc->Start());
+  state_->grpc_port = port;
+  telemetry::Log(telemetry::Level::kInfo, "grpc.listens", {{"port", port}});
+  return {};
+}
+
+int Gateway::grpc_port() const { return state_->grpc_port; }
 
 Task<void> Gateway::Drain() {
   auto state = state_;
   state->ready = false;
   std::chrono::seconds grace(state->environment.settings->Int("drain_seconds"));
+  if (state->grpc) co_await state->grpc->Drain(grace);
   if (state->server) co_await state->server->Drain(grace);
   if (state->quotas) state->quotas->Stop();
 }

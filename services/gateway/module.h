@@ -12,13 +12,16 @@ class Gateway {
  public:
   explicit Gateway(runtime::Environment& environment);
   ~Gateway();
-  // Serves on the setting http_address ("host:port"); the bound port. Errors: INTERNAL, with a cause that names the
-  // address.
+  // Serves on the settings http_address ("host:port") and, unless it is empty, grpc_address; the HTTP port. Errors:
+  // INTERNAL, with a cause that names the address.
   Task<Result<int>> Start();
+  int grpc_port() const;  // 0: none
   // Not ready from now on; ends streams, lets requests in flight finish for at most the setting drain_seconds.
   Task<void> Drain();
 
  private:
+  Result<void> StartGrpc();
+
   struct State;
   std::shared_ptr<State> state_;
 };

@@ -173,6 +173,10 @@ std::vector<HttpRule> HttpRulesOf(const MethodDescriptor* method) {
   return rules;
 }
 
+bool IsSigned(const Route& route) {
+  return route.method->full_name() == "millrace.escrow.v1.EscrowService.CustodianNotice";
+}
+
 RoutingTable::RoutingTable() {
   for (const auto* file : ContractFiles()) {
     for (int i = 0; i < file->service_count(); ++i) {

@@ -64,6 +64,9 @@ struct Route {
   bool Reads() const { return rule.method == "GET"; }
 };
 
+// The one RPC whose handler checks a signature over the HTTP body as it came.
+bool IsSigned(const Route& route);
+
 class RoutingTable {
  public:
   // The whole contract's. Ends the program if an option names a field that is not there, or two RPCs have one route.

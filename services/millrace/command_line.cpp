@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "services/millrace/apart.h"
 #include "services/millrace/client.h"
 #include "services/millrace/demo.h"
 #include "services/millrace/dev/dev.h"
@@ -133,6 +134,22 @@ int ServeOrMigrate(const std::vector<std::string>& arguments, bool migrate) {
 }
 
 int RunServe(std::vector<std::string> arguments) { return ServeOrMigrate(arguments, false); }
+int RunCertificates(std::vector<std::string> arguments) {
+  std::string days = TakeOption(&arguments, "--days").value_or("365");
+  if (days.empty() || days.size() > 4 || days.find_first_not_of("0123456789") != days.npos || std::stoi(days) == 0) {
+    return Misused("--days must be 1 to 9999");
+  }
+  if (arguments.empty() || arguments[0].starts_with("--")) {
+    return Misused("certificates where? Name a folder; `millrace certificates --help` shows how it is used");
+  }
+  std::string folder = arguments[0];
+  arguments.erase(arguments.begin());
+  for (const std::string& word : arguments) {
+    if (word.starts_with("--")) return Leftover("certificates", {word});
+  }
+  return MakeCertificates(folder, arguments, std::stoi(days));
+}
+
 int RunMigrate(std::vector<std::string> arguments) { return ServeOrMigrate(arguments, true); }
 
 int ShowConfig(std::vector<std::string> arguments) {
@@ -182,6 +199,11 @@ constexpr Command kCommands[] = {
     {"serve", RunServe,
      "run roles: all, or gateway, identity, listing, operations, escrow, credit, matching, notifications",
      "[--role=ROLE,…] [--config FILE] [--key=value]…\n  `millrace config show` lists the settings."},
+    {"certificates", RunCertificates, "make or renew the certificates of roles that run apart",
+     "FOLDER [NAME=ROLE,ROLE…]… [--days N]\n"
+     "  Makes an authority (ca.pem, ca.key) and for each role ROLE.pem and ROLE.key; what is good is left alone.\n"
+     "  NAME=ROLE,ROLE  a pair for one process that is several roles\n"
+     "  --days N        how long a new pair lasts, 365 unless given"},
     {"migrate", RunMigrate, "bring a database up to date", "--database-url=URL"},
     {"config", ShowConfig, "`config show`: every setting, its value and where that comes from",
      "show [--config FILE] [--key=value]…"},

@@ -13,6 +13,7 @@
 #include "common/runtime/admin.h"
 #include "common/runtime/exporter.h"
 #include "common/runtime/module.h"
+#include "common/runtime/probe.h"
 #include "common/runtime/process.h"
 #include "common/telemetry/log.h"
 #include "services/credit/module.h"
@@ -21,6 +22,7 @@
 #include "services/identity/module.h"
 #include "services/listing/module.h"
 #include "services/matching/module.h"
+#include "services/millrace/apart.h"
 #include "services/notifications/module.h"
 #include "services/operations/module.h"
 
@@ -71,7 +73,8 @@ class Roles {
     std::chrono::seconds grace(settings_.Int("drain_seconds"));
     health_.Drain();  // first: who balances load must stop sending it here
     if (gateway_) co_await gateway_->Drain();
-    for (auto& server : servers_) co_await server->Shutdown(grace);
+    for (auto& probe : probes_) probe->Stop();
+    for (auto& [name, server] : servers_) co_await server->Shutdown(grace);
     for (auto& [name, module] : modules_) module->Stop();
     if (redis_) redis_->Stop();
     // Background coroutines see that they are to end and leave their last statement.
@@ -90,7 +93,7 @@ class Roles {
       auto local = modules_.find(service);
       channel = local != modules_.end() ? rpc::LocalChannel(local->second->service())
                                         : rpc::GrpcChannel(environment_.executor, settings_.Get(service + "_address"),
-                                                           settings_.Get("internal_token"));
+                                                           AccessOf(settings_), service);
     }
     return *channel;
   }
@@ -104,9 +107,9 @@ class Roles {
     if (!wanted_.contains("all")) {
       for (auto& [name, module] : modules_) {
         auto server = std::make_unique<rpc::GrpcServer>(environment_.executor, settings_.Get(name + "_address"),
-                                                        settings_.Get("internal_token"));
+                                                        AccessOf(settings_));
         server->Add(module->service());
-        servers_.push_back(std::move(server));
+        servers_[name] = std::move(server);
       }
     }
     for (const ServiceRow& row : kServices) {
@@ -120,9 +123,9 @@ class Roles {
       }
       telemetry::Log(telemetry::Level::kInfo, "service.started", {{"service", row.name}});
     }
-    for (auto& server : servers_) {
-      MILLRACE_CO_TRY(int bound, server->Start());
-      (void)bound;
+    for (auto& [name, server] : servers_) {
+      MILLRACE_CO_CHECK(server->Start());
+      WatchDatabase(name);
     }
     int port = 0;
     if (Wants("gateway")) {
@@ -156,6 +159,18 @@ class Roles {
     return {};
   }
 
+  // A role's port says that it serves for as long as its database answers.
+  void WatchDatabase(const std::string& service) {
+    auto changed = [server = servers_[service].get(), service](bool healthy) {
+      telemetry::Log(healthy ? telemetry::Level::kInfo : telemetry::Level::kError, "service.health",
+                     {{"service", service}, {"serving", healthy ? "true" : "false"}});
+      server->SetServing(service, healthy);
+    };
+    probes_.push_back(
+        std::make_unique<runtime::Probe>(environment_.executor, ChannelTo(service), service, std::move(changed)));
+    probes_.back()->Start();
+  }
+
   void StartRedis() {
     if (settings_.Get("redis_url").empty()) return;
     redis_ = std::make_unique<redis::Wakeups>(environment_.executor, settings_.Get("redis_url"),
@@ -187,7 +202,8 @@ class Roles {
   std::unique_ptr<redis::Wakeups> redis_;
   std::map<std::string, std::unique_ptr<runtime::Module>> modules_;
   std::map<std::string, std::unique_ptr<rpc::Channel>> channels_;
-  std::vector<std::unique_ptr<rpc::GrpcServer>> servers_;
+  std::map<std::string, std::unique_ptr<rpc::GrpcServer>> servers_;
+  std::vector<std::unique_ptr<runtime::Probe>> probes_;  // they ask through channels_
   std::unique_ptr<gateway::Gateway> gateway_;
 };
 
@@ -219,7 +235,7 @@ void CheckNeeded(const runtime::Settings& settings, const std::set<std::string>&
     if (settings.Get(key).empty())
       faults->push_back(key + ": needed by this role; `millrace config show` says how to set it");
   };
-  need("internal_token");
+  if (all || roles.contains("identity") || roles.contains("notifications")) need("internal_token");
   if (all || roles.size() > roles.count("gateway")) need("database_url");
   if (all || roles.contains("identity")) {
     need("operator_key");
@@ -231,6 +247,7 @@ void CheckNeeded(const runtime::Settings& settings, const std::set<std::string>&
   }
   if (!all) {
     for (const std::string& name : ServiceNames()) need(name + "_address");
+    CheckApart(settings, roles, ServiceNames(), faults);
   }
 }
 

@@ -15,9 +15,11 @@
 #include <optional>
 #include <thread>
 
+#include "common/crypto/certificates.h"
 #include "common/crypto/crypto.h"
 #include "common/http/http.h"
 #include "common/postgres/database.h"
+#include "common/rpc/policy.h"
 #include "services/millrace/client.h"
 #include "services/millrace/demo.h"
 #include "services/millrace/dev/child.h"
@@ -99,7 +101,7 @@ class Supervisor {
     if (!AwaitPredecessor())
       return Fail("programs that an earlier millrace dev left on " + options_.data + " still run");
     // Only what dev made itself: the folder may be anybody's.
-    for (const char* made : {"postgres", "run", "redis", "blobs", "log", "keys.json", "dev.json"}) {
+    for (const char* made : {"postgres", "run", "redis", "blobs", "log", "certificates", "keys.json", "dev.json"}) {
       if (options_.reset && !error) fs::remove_all(Path(made), error);
     }
     for (const char* folder : {"log", "redis", "blobs"}) {
@@ -111,6 +113,7 @@ class Supervisor {
                   " is taken; choose another with --port, or 0 for any free one");
     }
     if (options_.port == 0) options_.port = FreePort();
+    grpc_port_ = FreePort();
     return ReadKeys();
   }
 
@@ -255,6 +258,8 @@ class Supervisor {
 
   std::string Url() const { return "http://127.0.0.1:" + std::to_string(options_.port); }
 
+  std::string GrpcAddress() const { return "127.0.0.1:" + std::to_string(grpc_port_); }
+
   Program Role(const std::string& role) {
     Program program{role, {Self(), "serve"}, {}, Log(role)};
     auto set = [&program](const std::string& key, const std::string& value) {
@@ -264,6 +269,7 @@ class Supervisor {
     };
     set("role", role);
     set("http_address", "127.0.0.1:" + std::to_string(options_.port));
+    if (role == "all" || role == "gateway") set("grpc_address", GrpcAddress());
     set("database_url", database_url_);
     set("redis_url", redis_url_);
     set("data_folder", options_.data);
@@ -281,10 +287,23 @@ class Supervisor {
     }
     set("ready_file", Path("log/" + role + ".ready"));
     for (const auto& [service, address] : addresses_) set(service + "_address", address);
+    if (options_.split) {
+      set("internal_certificate", Path("certificates/" + role + ".pem"));
+      set("internal_key", Path("certificates/" + role + ".key"));
+      set("internal_ca", Path("certificates/ca.pem"));
+    }
     const char* crash_role = std::getenv("MILLRACE_CRASH_ROLE");
     if (std::getenv("MILLRACE_CRASH_POINT") && crash_role && role != crash_role)
       program.environment["MILLRACE_CRASH_POINT"] = "";
     return program;
+  }
+
+  // A private authority, and a pair for each role; what is good stays.
+  bool Certify(const std::vector<std::string>& roles) {
+    std::vector<crypto::WantedCertificate> wanted;
+    for (const std::string& role : roles) wanted.push_back({role, {rpc::InternalName(role)}});
+    auto written = crypto::WriteCertificates(Path("certificates"), wanted, std::chrono::days(365));
+    return written ? true : Fail(written.error().cause);
   }
 
   bool StartRoles() {
@@ -293,6 +312,7 @@ class Supervisor {
       roles = ServiceNames();
       roles.push_back("gateway");
       for (const std::string& service : ServiceNames()) addresses_[service] = "127.0.0.1:" + std::to_string(FreePort());
+      if (!Certify(roles)) return false;
     }
     std::error_code error;
     for (const std::string& role : roles) fs::remove(Path("log/" + role + ".ready"), error);
@@ -326,6 +346,7 @@ class Supervisor {
   void WriteInstance() {
     Json instance;
     instance["url"] = Url();
+    instance["grpc_address"] = GrpcAddress();
     for (const char* key : {"operator_key", "regulator_key", "custodian_key"}) instance[key] = Key(key);
     instance["custodian_url"] = custodian_url_;
     instance["redis_socket"] = redis_url_.starts_with("unix:") ? redis_url_.substr(5) : "";
@@ -344,6 +365,7 @@ class Supervisor {
     std::printf(
         "\nMillrace dev  (data in %s; a test instance, not for production)\n"
         "  API         %s/v1\n"
+        "  gRPC        %s  (with reflection)\n"
         "  Operator    %s\n"
         "  Regulator   %s\n"
         "  Custodian   %s  (sandbox bank; key in %s)\n"
@@ -352,9 +374,9 @@ class Supervisor {
         "  Try next    millrace demo --instance %s\n"
         "  Stop        Ctrl-C          Start afresh: millrace dev --reset\n"
         "Ready in %.1f s\nReady\n",
-        options_.data.c_str(), Url().c_str(), Key("operator_key").c_str(), Key("regulator_key").c_str(),
-        custodian_url_.c_str(), Path("keys.json").c_str(), admin_ports_[options_.split ? "gateway" : "all"],
-        Path("log").c_str(), options_.data.c_str(), seconds);
+        options_.data.c_str(), Url().c_str(), GrpcAddress().c_str(), Key("operator_key").c_str(),
+        Key("regulator_key").c_str(), custodian_url_.c_str(), Path("keys.json").c_str(),
+        admin_ports_[options_.split ? "gateway" : "all"], Path("log").c_str(), options_.data.c_str(), seconds);
     std::fflush(stdout);
   }
 
@@ -404,7 +426,7 @@ class Supervisor {
 
   DevOptions options_;
   Clock::time_point began_;
-  int lock_ = -1;
+  int lock_ = -1, grpc_port_ = 0;
   Json keys_;
   std::string database_url_, custodian_database_url_, redis_url_, custodian_url_;
   std::map<std::string, std::string> addresses_;

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/rpc/grpc_call.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/auth_context.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <thread>
+
+#include "common/async/pool.h"
+#include "common/rpc/grpc.h"
+#include "common/rpc/policy.h"
+
+namespace millrace::rpc {
+
+InboundCall* InboundCall::ReadThenServe(const Executor& executor, const Serve& serve,
+                                        grpc::GenericCallbackServerContext* context) {
+  auto* call = new InboundCall(executor, &serve, context);
+  call->self_.reset(call);
+  call->StartRead(&call->request_);
+  return call;
+}
+
+InboundCall* InboundCall::ServeThenRead(const Executor& executor, const Serve& serve,
+                                        grpc::GenericCallbackServerContext* context) {
+  auto* call = new InboundCall(executor, &serve, context);
+  call->self_.reset(call);
+  boost::asio::post(executor, [call = call->self_] {
+    if (!call->finished_) Spawn(call->executor_, (*call->serve_)(call), "rpc.serve");
+  });
+  return call;
+}
+
+InboundCall* InboundCall::Refuse(const Executor& executor, grpc::GenericCallbackServerContext* context,
+                                 const WireStatus& status) {
+  auto* call = new InboundCall(executor, nullptr, context);
+  call->self_.reset(call);
+  call->finished_ = true;
+  call->Finish(ToGrpc(status));
+  return call;
+}
+
+std::optional<std::string> InboundCall::Header(std::string_view name) const {
+  const auto& headers = context_->client_metadata();
+  auto found = headers.find(grpc::string_ref(name.data(), name.size()));
+  if (found == headers.end()) return std::nullopt;
+  return std::string(found->second.data(), found->second.size());
+}
+
+std::map<std::string, std::string, std::less<>> InboundCall::CopyHeaders() const {
+  std::map<std::string, std::string, std::less<>> headers;
+  for (const auto& [name, value] : context_->client_metadata()) {
+    headers.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+  }
+  return headers;
+}
+
+MetadataLookup InboundCall::Headers() const {
+  return [this](std::string_view name) { return Header(name); };
+}
+
+Time InboundCall::deadline() const {
+  auto deadline = context_->deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return Time::max();
+  return std::chrono::time_point_cast<Duration>(deadline);
+}
+
+std::set<std::string, std::less<>> InboundCall::PeerRoles() const {
+  std::set<std::string, std::less<>> roles;
+  std::shared_ptr<const grpc::AuthContext> caller = context_->auth_context();
+  if (!caller || !caller->IsPeerAuthenticated()) return roles;
+  for (const grpc::string_ref& name : caller->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+    std::string_view role = RoleOfName(std::string_view(name.data(), name.size()));
+    if (!role.empty()) roles.emplace(role);
+  }
+  return roles;
+}
+
+Task<bool> InboundCall::Read() {
+  bool read = false;
+  std::function<void(std::function<void()>)> start = [this, &read](std::function<void()> resume) {
+    on_read_ = [&read, resume = std::move(resume)](bool ok) {
+      read = ok;
+      resume();
+    };
+    StartRead(&request_);
+  };
+  std::shared_ptr<InboundCall> alive = self_;
+  if (!finished_) co_await millrace::detail::Suspend(std::move(start));
+  co_return read && !finished_;
+}
+
+bool InboundCall::TakeRequest(Message* message) {
+  bool good = FromBuffer(&request_, message);
+  request_.Clear();
+  return good;
+}
+
+bool InboundCall::Begin(const std::vector<MetadataPair>& trailers) {
+  if (finished_) return false;
+  finished_ = true;
+  for (const MetadataPair& pair : trailers) context_->AddTrailingMetadata(pair.name, pair.value);
+  return true;
+}
+
+void InboundCall::Reply(const Message& response, const std::vector<MetadataPair>& trailers) {
+  if (!Begin(trailers)) return;
+  response_ = ToBuffer(response);
+  StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+}
+
+void InboundCall::Reply(const WireStatus& status, const std::vector<MetadataPair>& trailers) {
+  if (Begin(trailers)) Finish(ToGrpc(status));
+}
+
+void InboundCall::OnReadDone(bool ok) {
+  if (on_read_) {
+    on_read_(ok);
+    return;
+  }
+  boost::asio::post(executor_, [call = self_, ok] {
+    if (ok && !call->finished_) {
+      Spawn(call->executor_, (*call->serve_)(call), "rpc.serve");
+    } else if (!call->finished_) {
+      call->finished_ = true;
+      call->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "no request"));
+    }
+  });
+}
+
+void InboundCall::OnCancel() {
+  boost::asio::post(executor_, [call = self_] {
+    if (call->finished_) return;
+    call->finished_ = true;
+    call->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "canceled"));
+  });
+}
+
+Task<void> ShutDown(grpc::Server* server, std::chrono::milliseconds grace) {
+  if (auto* health = server->GetHealthCheckService()) health->Shutdown();  // not serving, from now on
+  std::thread stopper;
+  std::function<void(std::function<void()>)> start = [server, grace, &stopper](std::function<void()> resume) {
+    // Blocks until every call has ended, for which the loop is needed: never on the loop's thread.
+    stopper = std::thread([server, grace, resume = std::move(resume)] {
+      server->Shutdown(std::chrono::system_clock::now() + grace);
+      resume();
+    });
+  };
+  co_await millrace::detail::Suspend(std::move(start));
+  stopper.join();
+}
+
+const MethodDescriptor* MethodOfPath(std::string path) {
+  std::ranges::replace(path, '/', '.');
+  return path.empty() ? nullptr : google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(path.substr(1));
+}
+
+}  // namespace millrace::rpc
