@@ -253,7 +253,7 @@ Task<Result<Response>> ConverseSecurely(beast::tcp_stream& stream, const Url& ur
   error_code no_literal;
   asio::ip::make_address(url.host, no_literal);
   if (no_literal) SSL_set_tlsext_host_name(tls.native_handle(), url.host.c_str());
-  tls.set_verify_mode(asio::ssl::verify_peer);
+  tls.set_verify_mode(options.any_certificate ? asio::ssl::verify_none : asio::ssl::verify_peer);
   tls.set_verify_callback(asio::ssl::host_name_verification(url.host));
   error_code error;
   auto token = asio::redirect_error(asio::use_awaitable, error);

@@ -122,6 +122,8 @@ struct FetchOptions {
   // other. Empty: any.
   std::function<bool(const std::string& ip)> may_connect;
   std::string ca_file;  // authorities that https trusts (PEM); empty: the system's
+  bool any_certificate =
+      false;  // https without knowing whom it speaks to: only for a person's receiver under development
   size_t answer_bytes = limits::kImportBodyBytes;
 };
 

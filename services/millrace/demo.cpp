@@ -11,6 +11,7 @@
 #include "common/base/time.h"
 #include "common/base/uscc.h"
 #include "common/crypto/crypto.h"
+#include "services/millrace/terminal.h"
 
 namespace millrace {
 namespace {
@@ -64,13 +65,16 @@ class Story {
     Release();
     Rate();
     TradeOn();
-    std::printf("\nThe books 账目\n");
-    if (Verify(operator_) != 0) throw StoryStopped{"the ledger does not verify"};
-    std::printf("\nThe whole trade took %.2f s.\n", std::chrono::duration<double>(Clock::now() - began_).count());
+    if (!json_) std::printf("\nThe books 账目\n");
+    if (Verify(operator_, json_) != 0) throw StoryStopped{"the ledger does not verify"};
+    std::fprintf(json_ ? stderr : stdout, "\nThe whole trade took %.2f s.\n",
+                 std::chrono::duration<double>(Clock::now() - began_).count());
   }
 
  private:
-  void Chapter(const char* zh, const char* en) { std::printf("\n%d. %s  %s\n", ++chapter_, zh, en); }
+  void Chapter(const char* zh, const char* en) {
+    if (!json_) std::printf("\n%d. %s  %s\n", ++chapter_, zh, en);
+  }
 
   Answer Call(const Party& who, std::string_view method, std::string_view path, const Json& body, int wanted) {
     return Call(who.name, who.client, method, path, body, wanted);
@@ -79,13 +83,19 @@ class Story {
   Answer Call(const std::string& who, const ApiClient& client, std::string_view method, std::string_view path,
               const Json& body, int wanted) {
     Answer answer = client.Call(method, path, body);
-    std::printf("   %-9s %s %s  → %d\n", who.c_str(), std::string(method).c_str(), std::string(path).c_str(),
-                answer.status);
-    if (json_) std::printf("%s\n", answer.body.dump(2).c_str());
+    if (json_) {
+      Json line = {{"who", who}, {"method", method}, {"path", path}, {"status", answer.status}, {"body", answer.body}};
+      std::printf("%s\n", line.dump().c_str());
+    } else {
+      std::printf("   %-9s %s %s  → %d\n", who.c_str(), std::string(method).c_str(), std::string(path).c_str(),
+                  answer.status);
+    }
     if (answer.status != wanted) throw StoryStopped{Describe(answer)};
     return answer;
   }
-  void Say(const std::string& text) { std::printf("             %s\n", text.c_str()); }
+  void Say(const std::string& text) {
+    if (!json_) std::printf("             %s\n", text.c_str());
+  }
 
   // Asks until `done` says so; business effects that follow from events take a moment.
   Answer Until(const ApiClient& client, const std::string& path, const std::function<bool(const Json&)>& done,
@@ -436,29 +446,32 @@ int Demo(const dev::Instance& instance, bool json) {
   return 1;
 }
 
-int Verify(const ApiClient& client) {
-  Answer answer = client.Call("GET", "/v1/ledger:verify");
-  if (!answer.ok()) {
-    std::fprintf(stderr, "millrace verify: %s\n", Describe(answer).c_str());
-    if (answer.status == 401 || answer.status == 403)
-      std::fprintf(stderr, "Only the operator may. %s\n", kHowToGiveAKey);
-    return 1;
-  }
-  for (const Json& check : answer.body["checks"]) {
-    std::printf("   %-6s %-28s %s\n", check.value("passed", false) ? "holds" : "FAILS", check.value("name", "").c_str(),
-                check.value("detail", "").c_str());
-  }
-  Answer audit = client.Call("POST", "/v1/audit_log:verify", Json::object());
-  if (!audit.ok()) {
-    std::fprintf(stderr, "millrace verify: %s\n", Describe(audit).c_str());
-    return 1;
+int Verify(const ApiClient& client, bool json) {
+  Answer ledger = client.Call("GET", "/v1/ledger:verify");
+  Answer audit = ledger.ok() ? client.Call("POST", "/v1/audit_log:verify", Json::object()) : Answer();
+  for (const Answer* answer : {&ledger, &audit}) {
+    if (answer->ok()) continue;
+    if (json && answer->body.is_object()) std::printf("%s\n", answer->body.dump().c_str());
+    std::fprintf(stderr, "millrace verify: %s\n", Describe(*answer).c_str());
+    if (answer->status == 401 || answer->status == 403) std::fprintf(stderr, "Only the operator may.\n");
+    return Refusal(*answer);
   }
   bool chained = audit.body.value("passed", false);
+  bool passed = chained && ledger.body.value("passed", false);
   std::string detail = chained ? "entries up to " + audit.body["head"].value("seq", "0") + ", head " +
                                      audit.body["head"].value("hash", "").substr(0, 16)
                                : "entry " + audit.body.value("broken_seq", "0") + " is changed or missing";
-  std::printf("   %-6s %-28s %s\n", chained ? "holds" : "FAILS", "audit_log", detail.c_str());
-  return chained && answer.body.value("passed", false) ? 0 : 1;
+  Json checks = ledger.body["checks"];
+  checks.push_back({{"name", "audit_log"}, {"passed", chained}, {"detail", detail}});
+  if (json) {
+    std::printf("%s\n", Json({{"passed", passed}, {"checks", checks}}).dump().c_str());
+    return passed ? kDone : kFailed;
+  }
+  for (const Json& check : checks) {
+    std::printf("   %-6s %-28s %s\n", check.value("passed", false) ? "holds" : "FAILS", check.value("name", "").c_str(),
+                check.value("detail", "").c_str());
+  }
+  return passed ? kDone : kFailed;
 }
 
 }  // namespace millrace

@@ -11,7 +11,8 @@ namespace millrace {
 // status: 1 at the first step that does not come out as it must.
 int Demo(const dev::Instance& instance, bool json);
 
-// Asks the ledger for its checks and prints them. The exit status: 1 if one does not hold.
-int Verify(const ApiClient& client);
+// Asks the ledger for its checks and prints them, with `json` as the API answers. The exit status: 1 if one does not
+// hold, 4 if the caller may not ask.
+int Verify(const ApiClient& client, bool json);
 
 }  // namespace millrace

@@ -2,8 +2,11 @@
 #include "services/millrace/import.h"
 
 #include <cstdio>
+#include <expected>
 #include <fstream>
 #include <sstream>
+
+#include "services/millrace/terminal.h"
 
 namespace millrace {
 namespace {
@@ -35,15 +38,40 @@ void PrintSummary(const Json& import) {
 // As many as the platform shows of its own.
 constexpr size_t kShown = 20;
 
-void PrintFailures(const std::vector<std::string>& failures) {
-  for (size_t i = 0; i < failures.size() && i < kShown; ++i) std::printf("  %s\n", failures[i].c_str());
-  if (failures.size() > kShown) std::printf("  and %zu more\n", failures.size() - kShown);
+void PrintFailures(const std::vector<std::string>& failures, FILE* out) {
+  for (size_t i = 0; i < failures.size() && i < kShown; ++i) std::fprintf(out, "  %s\n", failures[i].c_str());
+  if (failures.size() > kShown) std::fprintf(out, "  and %zu more\n", failures.size() - kShown);
 }
 
-int Refuse(const char* what, const Answer& answer) {
+int Refuse(const char* what, const Answer& answer, bool json) {
+  if (json && answer.body.is_object()) std::printf("%s\n", answer.body.dump(2).c_str());
   std::fprintf(stderr, "millrace import: %s: %s\n", what, Describe(answer).c_str());
-  if (answer.status == 401) std::fprintf(stderr, "%s\n", kHowToGiveAKey);
-  return answer.status == 401 || answer.status == 403 ? 4 : 1;
+  return Refusal(answer);
+}
+
+// The file in the platform's columns; or the exit status, with a word to the person.
+std::expected<std::string, int> Mapped(const ImportOptions& options, std::string bytes) {
+  std::string map;
+  if (!ReadFile(options.map, &map)) {
+    std::fprintf(stderr, "millrace import: the map %s cannot be read\n", options.map.c_str());
+    return std::unexpected(kMisused);
+  }
+  Result<MappedFile> mapped = MapColumns(map, bytes);
+  if (!mapped) {
+    const Error& error = mapped.error();
+    std::string why = error.cause.empty() ? Detail(error.code, error.params, Language::kEn) : error.cause;
+    std::fprintf(stderr, "millrace import: %s\n", why.c_str());
+    return std::unexpected(kMisused);
+  }
+  std::fprintf(options.json ? stderr : stdout, "Mapped %d rows with %s; %d left out by skip_when\n", mapped->rows,
+               options.map.c_str(), mapped->skipped);
+  PrintFailures(mapped->failures, options.json ? stderr : stdout);
+  if (!mapped->failures.empty() && !options.skip_invalid) {
+    std::fprintf(stderr, "millrace import: %zu rows do not fit the map; mend them, or add --skip-invalid\n",
+                 mapped->failures.size());
+    return std::unexpected(kFailed);
+  }
+  return std::move(mapped->csv);
 }
 
 }  // namespace
@@ -52,54 +80,44 @@ int Import(const ApiClient& client, const ImportOptions& options) {
   std::string bytes;
   if (!ReadFile(options.file, &bytes)) {
     std::fprintf(stderr, "millrace import: %s cannot be read\n", options.file.c_str());
-    return 2;
+    return kMisused;
   }
   if (!options.map.empty()) {
-    std::string map;
-    if (!ReadFile(options.map, &map)) {
-      std::fprintf(stderr, "millrace import: the map %s cannot be read\n", options.map.c_str());
-      return 2;
-    }
-    Result<MappedFile> mapped = MapColumns(map, bytes);
-    if (!mapped) {
-      const Error& error = mapped.error();
-      std::string why = error.cause.empty() ? Detail(error.code, error.params, Language::kEn) : error.cause;
-      std::fprintf(stderr, "millrace import: %s\n", why.c_str());
-      return 2;
-    }
-    std::printf("Mapped %d rows with %s; %d left out by skip_when\n", mapped->rows, options.map.c_str(),
-                mapped->skipped);
-    PrintFailures(mapped->failures);
-    if (!mapped->failures.empty() && !options.skip_invalid) {
-      std::fprintf(stderr, "millrace import: %zu rows do not fit the map; mend them, or add --skip-invalid\n",
-                   mapped->failures.size());
-      return 1;
-    }
-    bytes = std::move(mapped->csv);
+    std::expected<std::string, int> mapped = Mapped(options, std::move(bytes));
+    if (!mapped) return mapped.error();
+    bytes = *std::move(mapped);
   }
-  Answer checked =
-      client.Send("POST", options.publish ? "/v1/imports?publish=true" : "/v1/imports", std::move(bytes), "text/csv");
-  if (!checked.ok()) return Refuse(options.file.c_str(), checked);
-  std::string id = checked.body.value("id", "");
-  std::printf("%s (%s)\n", options.file.c_str(), id.c_str());
-  PrintSummary(checked.body);
-  int invalid = checked.body["summary"].value("invalid", 0);
-  if (options.dry_run) {
-    std::printf("Nothing was taken over (--dry-run).\n");
-    return invalid > 0 ? 1 : 0;
+  Answer answer;
+  {
+    Busy busy("checking " + options.file);
+    answer =
+        client.Send("POST", options.publish ? "/v1/imports?publish=true" : "/v1/imports", std::move(bytes), "text/csv");
   }
-  if (invalid > 0 && !options.skip_invalid) {
-    std::fprintf(stderr,
-                 "millrace import: nothing was taken over. `millrace imports failed_rows %s` prints every refused row "
-                 "with its reason. Mend them, or add --skip-invalid\n",
-                 id.c_str());
-    return 1;
+  if (!answer.ok()) return Refuse(options.file.c_str(), answer, options.json);
+  std::string id = answer.body.value("id", "");
+  if (!options.json) {
+    std::printf("%s (%s)\n", options.file.c_str(), id.c_str());
+    PrintSummary(answer.body);
   }
-  Answer confirmed =
-      client.Call("POST", "/v1/imports/" + id + ":confirm", Json{{"skip_invalid", options.skip_invalid}});
-  if (!confirmed.ok()) return Refuse("confirmation", confirmed);
-  std::printf("Taken over.\n");
-  return 0;
+  int invalid = answer.body["summary"].value("invalid", 0);
+  if (options.dry_run || (invalid > 0 && !options.skip_invalid)) {
+    if (options.json) std::printf("%s\n", answer.body.dump(2).c_str());
+    if (!options.json && options.dry_run) std::printf("Nothing was taken over (--dry-run).\n");
+    if (!options.dry_run) {
+      std::fprintf(stderr,
+                   "millrace import: nothing was taken over. `millrace imports failed_rows %s` prints every refused "
+                   "row with its reason. Mend them, or add --skip-invalid\n",
+                   id.c_str());
+    }
+    return invalid > 0 ? kFailed : kDone;
+  }
+  {
+    Busy busy("taking " + options.file + " over");
+    answer = client.Call("POST", "/v1/imports/" + id + ":confirm", Json{{"skip_invalid", options.skip_invalid}});
+  }
+  if (!answer.ok()) return Refuse("confirmation", answer, options.json);
+  std::printf("%s\n", options.json ? answer.body.dump(2).c_str() : "Taken over.");
+  return kDone;
 }
 
 }  // namespace millrace

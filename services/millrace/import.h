@@ -12,6 +12,7 @@ struct ImportOptions {
   std::string file;
   std::string map;  // a column map (deploy/local/maps/README.md); empty: the file has the platform's own columns
   bool dry_run = false, publish = false, skip_invalid = false;
+  bool json = false;  // print the import as the API answers it, and nothing else
 };
 
 // Sends a CSV file, prints what it would do and which rows are refused, and confirms it unless it is a dry run. The

@@ -16,6 +16,8 @@
 #include "common/base/embedded_file.h"
 #include "common/http/http.h"
 #include "google/api/annotations.pb.h"
+#include "services/millrace/arguments.h"
+#include "services/millrace/terminal.h"
 
 namespace millrace {
 
@@ -63,9 +65,21 @@ ResourceCommand CommandOf(const std::string& http_method, const std::string& pat
   } else if (http_method == "POST") {
     command.verb = "create";
   } else {
-    command.verb = http_method == "DELETE" ? "delete" : "update";
+    command.verb = http_method == "DELETE" ? "delete" : http_method == "PATCH" ? "patch" : "update";
   }
   return command;
+}
+
+void AddCommands(const google::api::HttpRule& rule, const pb::MethodDescriptor* method,
+                 std::vector<ResourceCommand>* commands) {
+  auto add = [&](const char* http_method, const std::string& path) {
+    if (!path.empty()) commands->push_back(CommandOf(http_method, path, rule.body(), method));
+  };
+  add("GET", rule.get());
+  add("POST", rule.post());
+  add("PUT", rule.put());
+  add("PATCH", rule.patch());
+  add("DELETE", rule.delete_());
 }
 
 std::vector<ResourceCommand> ReadContract() {
@@ -84,10 +98,8 @@ std::vector<ResourceCommand> ReadContract() {
             pb::DescriptorPool::generated_pool()->FindMethodByName(method->full_name());
         if (!generated || !generated->options().HasExtension(google::api::http)) continue;
         const google::api::HttpRule& rule = generated->options().GetExtension(google::api::http);
-        if (!rule.get().empty()) commands.push_back(CommandOf("GET", rule.get(), rule.body(), method));
-        if (!rule.post().empty()) commands.push_back(CommandOf("POST", rule.post(), rule.body(), method));
-        if (!rule.put().empty()) commands.push_back(CommandOf("PUT", rule.put(), rule.body(), method));
-        if (!rule.delete_().empty()) commands.push_back(CommandOf("DELETE", rule.delete_(), rule.body(), method));
+        AddCommands(rule, method, &commands);
+        for (const google::api::HttpRule& more : rule.additional_bindings()) AddCommands(more, method, &commands);
       }
     }
   }
@@ -130,39 +142,37 @@ std::string Cell(const Json& row, const char* key) {
 }
 
 // A page of objects as a table of what most of them have.
-void PrintTable(const Json& data) {
+void PrintPage(const Json& data) {
+  std::vector<std::vector<std::string>> rows;
   for (const Json& row : data) {
     std::string name;
     for (const char* key : {"display_name", "title", "type", "work", "kind", "external_id"}) {
       if (name.empty()) name = Cell(row, key);
     }
-    std::printf("%-32s %-14s %-21s %s\n", Cell(row, "id").c_str(), Cell(row, "state").c_str(),
-                Cell(row, "create_time").c_str(), name.c_str());
+    rows.push_back({Cell(row, "id"), Cell(row, "state"), Cell(row, "create_time"), name});
   }
+  PrintTable({"ID", "STATE", "CREATED", "NAME"}, rows);
 }
 
 void Print(const Answer& answer, bool json) {
   if (!json && answer.body.is_object() && answer.body.contains("data") && answer.body["data"].is_array()) {
-    PrintTable(answer.body["data"]);
+    PrintPage(answer.body["data"]);
     if (answer.body.contains("next_page_token")) {
-      std::printf("more: --page-token %s\n", answer.body["next_page_token"].get<std::string>().c_str());
+      std::fprintf(stderr, "more: --page-token %s, or --all\n",
+                   answer.body["next_page_token"].get<std::string>().c_str());
     }
     return;
   }
   std::string text = answer.body.is_null() ? answer.text : answer.body.dump(2);
+  if (text.empty()) return;  // 204
   if (!text.ends_with('\n')) text += '\n';
   std::fwrite(text.data(), 1, text.size(), stdout);
-}
-
-int Misused(const std::string& sentence) {
-  std::fprintf(stderr, "millrace: %s\n", sentence.c_str());
-  return 2;
 }
 
 struct Call {
   std::vector<std::string> words;
   std::map<std::string, std::string> flags;
-  bool json = false;
+  bool json = false, all = false, validate_only = false;
   // Takes a flag that is no field of the request.
   std::string Take(const std::string& name) {
     auto node = flags.extract(name);
@@ -179,6 +189,10 @@ std::optional<Call> ReadArguments(const std::vector<std::string>& arguments) {
       call.words.push_back(word);
     } else if (word == "--json") {
       call.json = true;
+    } else if (word == "--all") {
+      call.all = true;
+    } else if (word == "--validate-only" || word == "--validate-only=true") {
+      call.validate_only = true;
     } else if (equals == word.npos && i + 1 == arguments.size()) {
       Misused(word + " needs a value");
       return std::nullopt;
@@ -191,17 +205,18 @@ std::optional<Call> ReadArguments(const std::vector<std::string>& arguments) {
   return call;
 }
 
-const ResourceCommand* Find(const std::string& noun, const std::string& verb) {
-  for (const ResourceCommand& command : ResourceCommands()) {
-    if (command.noun == noun && command.verb == verb) return &command;
-  }
-  return nullptr;
-}
-
 // The flags that are no part of the body go behind the path.
 std::string TakeQuery(const ResourceCommand& command, Call* call) {
   bool no_body = command.http_method == "GET" || command.http_method == "DELETE";
   std::string query;
+  if (call->validate_only && !no_body && command.body->FindFieldByName("validate_only")) {
+    call->flags["validate_only"] = "true";
+  } else if (call->validate_only) {
+    query = "?validate_only=true";
+  }
+  if (std::string expand = call->Take("expand"); !expand.empty()) {
+    query += (query.empty() ? "?expand=" : "&expand=") + http::PercentEncode(expand);
+  }
   for (auto it = call->flags.begin(); it != call->flags.end();) {
     const auto& [name, value] = *it;
     bool beside = !command.body->FindFieldByName(name) && command.request->FindFieldByName(name) != nullptr;
@@ -225,6 +240,40 @@ std::optional<std::string> Body(const ResourceCommand& command, const Call& call
   return fields.dump();
 }
 
+std::string ContentTypeOf(const ResourceCommand& command, bool raw) {
+  if (raw) return command.noun == "imports" ? "text/csv" : "application/octet-stream";
+  return command.http_method == "PATCH" ? "application/merge-patch+json" : "application/json";
+}
+
+int Refused(const Answer& answer, bool json) {
+  if (json && answer.body.is_object()) std::printf("%s\n", answer.body.dump(2).c_str());
+  std::fprintf(stderr, "%s\n", Describe(answer).c_str());
+  return Refusal(answer);
+}
+
+// Every page of a list, printed as one.
+int ListAll(const ApiClient& client, const std::string& path, const ResourceCommand& command, Call* call) {
+  if (!call->flags.contains("page_size")) call->flags["page_size"] = "500";
+  call->flags.erase("page_token");
+  std::string first = path + TakeQuery(command, call);
+  Answer whole;
+  Busy busy(command.noun + " list");
+  for (std::string token;;) {
+    Answer page = client.Call("GET", first + (token.empty() ? "" : "&page_token=" + http::PercentEncode(token)));
+    if (!page.ok()) return Refused(page, call->json);
+    if (whole.body.is_null()) {
+      whole.body = page.body;
+    } else {
+      for (Json& row : page.body["data"]) whole.body["data"].push_back(std::move(row));
+    }
+    token = page.body.value("next_page_token", "");
+    if (token.empty()) break;
+  }
+  whole.body.erase("next_page_token");
+  Print(whole, call->json);
+  return kDone;
+}
+
 }  // namespace
 
 const std::vector<ResourceCommand>& ResourceCommands() {
@@ -237,28 +286,26 @@ bool IsNoun(const std::string& word) {
   return std::any_of(commands.begin(), commands.end(), [&](const ResourceCommand& c) { return c.noun == word; });
 }
 
-void PrintVerbs(const std::string& noun, FILE* out) {
-  std::fprintf(out, "millrace %s VERB [ID] [--field value]… [--data JSON|@FILE|-] [--json]\n", noun.c_str());
+const ResourceCommand* FindResource(const std::string& noun, const std::string& verb) {
   for (const ResourceCommand& command : ResourceCommands()) {
-    if (command.noun != noun) continue;
-    bool of_one = command.path.find('{') != command.path.npos;
-    std::fprintf(out, "  %-12s %-3s %s\n", command.verb.c_str(), of_one ? "ID" : "", command.help.c_str());
+    if (command.noun == noun && command.verb == verb) return &command;
   }
+  return nullptr;
 }
 
 int RunResource(const ApiClient& client, const std::vector<std::string>& arguments) {
   std::optional<Call> call = ReadArguments(arguments);
-  if (!call) return 2;
+  if (!call) return kMisused;
   if (call->words.size() < 2) {
     PrintVerbs(call->words[0], stderr);
-    return 2;
+    return kMisused;
   }
   const std::string &noun = call->words[0], &verb = call->words[1];
-  const ResourceCommand* command = Find(noun, verb);
+  const ResourceCommand* command = FindResource(noun, verb);
   if (!command) {
     Misused(noun + ": there is no verb " + verb + "; these are:");
     PrintVerbs(noun, stderr);
-    return 2;
+    return kMisused;
   }
   std::string path = command->path;
   size_t open = path.find('{');
@@ -266,23 +313,25 @@ int RunResource(const ApiClient& client, const std::vector<std::string>& argumen
   if (call->words.size() < words) return Misused(noun + " " + verb + ": which one? Give its id");
   if (call->words.size() > words) return Misused(noun + " " + verb + " takes no " + call->words[words]);
   if (open != path.npos) path.replace(open, path.find('}') + 1 - open, http::PercentEncode(call->words[2]));
+  if (call->all && command->http_method == "GET" && verb == "list") return ListAll(client, path, *command, &*call);
   std::string if_match = call->Take("if_match"), key = call->Take("idempotency_key"), type = call->Take("content_type");
+  // A person who names one thing to delete means it as it is now.
+  if (if_match.empty() && command->http_method == "DELETE") if_match = "*";
   std::optional<std::string> data = ReadData(call->Take("data"));
   if (!data) return Misused("the file that --data names cannot be read");
   path += TakeQuery(*command, &*call);
   bool raw = command->body->full_name() == "google.api.HttpBody";
   if (!raw) data = Body(*command, *call, *data);
   if (!data) return Misused("--data must be a JSON object, @FILE with one, or - for standard input");
-  if (type.empty()) type = !raw ? "application/json" : noun == "imports" ? "text/csv" : "application/octet-stream";
-  Answer answer = client.Send(command->http_method, path, *data, type, key, if_match);
-  if (answer.ok()) {
-    Print(answer, call->json);
-    return 0;
+  if (type.empty()) type = ContentTypeOf(*command, raw);
+  Answer answer;
+  {
+    Busy busy(noun + " " + verb);
+    answer = client.Send(command->http_method, path, *data, type, key, if_match);
   }
-  if (call->json && answer.body.is_object()) std::printf("%s\n", answer.body.dump(2).c_str());
-  std::fprintf(stderr, "%s\n", Describe(answer).c_str());
-  if (answer.status == 401) std::fprintf(stderr, "%s\n", kHowToGiveAKey);
-  return answer.status == 401 || answer.status == 403 ? 4 : 1;
+  if (!answer.ok()) return Refused(answer, call->json);
+  Print(answer, call->json);
+  return kDone;
 }
 
 }  // namespace millrace

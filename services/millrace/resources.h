@@ -5,13 +5,15 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "services/millrace/client.h"
 
 namespace google::protobuf {
 class Descriptor;
-}
+class FieldDescriptor;
+}  // namespace google::protobuf
 
 namespace millrace {
 
@@ -28,11 +30,30 @@ struct ResourceCommand {
 // Ordered by noun, in the contract's order of verbs.
 const std::vector<ResourceCommand>& ResourceCommands();
 
-// Runs `noun verb [id] [--field value]… [--data JSON|@FILE|-] [--json]`; prints the answer. The exit status: 0, 1
-// refused, 2 usage, 4 not permitted.
+// Runs `noun verb [id] [--field value]… [--data JSON|@FILE|-] [--if-match ETAG] [--expand FIELD,…] [--validate-only]
+// [--all] [--json]`; prints the answer. The exit status: 0, 1 refused, 2 usage, 4 not permitted.
 int RunResource(const ApiClient& client, const std::vector<std::string>& arguments);
 bool IsNoun(const std::string& word);
+// The command of a noun and a verb; null if there is none.
+const ResourceCommand* FindResource(const std::string& noun, const std::string& verb);
 // Prints a noun's verbs.
 void PrintVerbs(const std::string& noun, FILE* out);
+// Prints what one verb takes: the fields of its request.
+void PrintFields(const ResourceCommand& command, FILE* out);
+
+// Fields that a flag can name: those of the body and those that go behind the path, without what the path holds and
+// what only the platform sets.
+std::vector<const google::protobuf::FieldDescriptor*> FlagFields(const ResourceCommand& command);
+// What a flag of that field may say, if that is a closed list: names of an enum, true and false.
+std::vector<std::string> FlagValues(const google::protobuf::FieldDescriptor* field);
+// "--listing-id" for listing_id.
+std::string FlagName(std::string_view field);
+// Flags of every resource command beside its fields; the text says what for.
+struct GenericFlag {
+  const char* name;
+  bool has_value;
+  const char* what;
+};
+extern const std::vector<GenericFlag> kGenericFlags;
 
 }  // namespace millrace

@@ -262,6 +262,13 @@ const std::vector<std::string>& ServiceNames() {
   return names;
 }
 
+std::span<const EmbeddedFile> MigrationsOf(std::string_view service) {
+  for (const ServiceRow& row : kServices) {
+    if (row.name == service) return row.migrations();
+  }
+  return {};
+}
+
 int Serve(const runtime::Settings& settings) {
   std::vector<std::string> faults;
   std::set<std::string> wanted = ReadRoles(settings, &faults);

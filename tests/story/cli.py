@@ -7,9 +7,9 @@ from local_platform import program
 
 
 def environment(**more):
-    """This process's, without settings of Millrace and with English answers."""
+    """This process's, without settings of Millrace or of the person, and with English answers."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
-    return kept | {"LANG": "C.UTF-8"} | more
+    return kept | {"LANG": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent"} | more
 
 
 def run(*arguments, stdin=None, cwd=None, timeout=60, **variables):

@@ -48,12 +48,48 @@ def test_help(arguments):
         assert re.search(rf"\b{word}\b", done.stdout), word
 
 
-@pytest.mark.parametrize("command", ["dev", "demo", "verify", "import", "serve", "migrate", "config", "listings", "bookings"])
-def test_help_of_each_command(command):
-    """Help is asked of a command in two ways, and nothing else is done."""
-    done = run(command, "--help")
-    assert done.returncode == 0 and done.stdout.startswith(f"millrace {command} ") and done.stderr == ""
-    assert run("help", command).stdout == done.stdout
+def test_help_of_each_command():
+    """Help is asked of a command in two ways, nothing else is done, and examples come first."""
+    commands = [word for word, _ in complete("")]
+    assert len(commands) > 25 and {"listen", "clock", "whoami", "doctor", "completion", "bookings", "events"} <= set(commands)
+    for command in commands:
+        done = run(command, "--help")
+        assert done.returncode == 0 and done.stdout.startswith(f"millrace {command} ") and done.stderr == "", done
+        assert 0 < done.stdout.index("\nExamples\n  millrace ") < max(done.stdout.find("\nUsage"), done.stdout.find("\nVerbs")), done.stdout
+        assert run("help", command).stdout == done.stdout
+
+
+def test_help_of_one_verb():
+    done = run("resources", "create", "--help").stdout
+    assert re.search(r"--kind NAME .*needed.*TOOLING", done) and "--external-id TEXT" in done and "--idempotency-key" in done
+    assert "--create-time" not in done  # the platform's own
+
+
+def complete(*typed):
+    """(word, what it means) of each candidate for the last word."""
+    return [tuple(line.split("\t")) for line in run("complete", "--", *typed).stdout.splitlines()]
+
+
+@pytest.mark.parametrize("line, wanted", [
+    ("millrace li", ["listen", "listings"]), ("millrace bookings checkI", ["checkIn"]), ("millrace clock ", ["show", "advance"]),
+    ("millrace resources create --external", ["--external-id"]), ("millrace resources create --kind TOO", ["TOOLING"]),
+    ("millrace listen --forw", ["--forward-to"]), ("millrace completion f", ["fish"]), ("millrace import machi", ["machines.csv"]),
+    ("millrace listings get lst_1 --js", ["--json"])])
+def test_bash_completion(tmp_path, line, wanted):
+    (tmp_path / "machines.csv").touch()
+    script = f"""PATH={program().parent}:$PATH; source <(millrace completion bash); COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}
+        COMP_WORDS=($COMP_LINE); [[ "$COMP_LINE" == *' ' ]] && COMP_WORDS+=(''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        complete -p millrace >/dev/null && _millrace && printf '%s\\n' "${{COMPREPLY[@]}}" """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert done.stdout.splitlines() == wanted, done
+
+
+@pytest.mark.parametrize("shell_name, word", [("zsh", "compdef _millrace millrace"), ("fish", "complete -c millrace")])
+def test_other_completions(shell_name, word):
+    done = run("completion", shell_name)
+    assert done.returncode == 0 and word in done.stdout
+    if shutil.which(shell_name):
+        assert subprocess.run([shell_name, "-n"], input=done.stdout, text=True, capture_output=True).returncode == 0
 
 
 def test_version():
@@ -75,6 +111,20 @@ def test_version():
     (["serve", "--http-address"], "--http-address: needs a value"),
     (["serve", "--config", "/no/such/file"], "/no/such/file: cannot be read"),
     (["serve", "--http-address=here", "--fee-basis-points=much"], "fee_basis_points (flag): must be a whole number"),
+    (["listen"], "--forward-to needs the receiver's address"),
+    (["listen", "--forward-to", "localhost:3000"], "--forward-to needs the receiver's address"),
+    (["listen", "--forward-to", "http://h/", "--limit", "few"], "--limit is a number of events"),
+    (["listen", "--forward-to", "http://h/", "--loud"], "listen cannot use --loud"),
+    (["events", "tail", "--colour"], "events tail cannot use --colour"),
+    (["events", "tail", "--since", "yesterday"], "--since is an event's id, a seq, a time"),
+    (["clock"], "clock what?"),
+    (["clock", "stop"], "clock: there is no verb stop; these are: show, advance"),
+    (["clock", "advance"], "by how much, or to when?"),
+    (["whoami", "--key-file", "/no/such/file"], "the key file /no/such/file cannot be read"),
+    (["completion", "tcsh"], "completion for which shell?"),
+    (["doctor", "--colour=red"], "--colour: unknown"),
+    (["doctor", "stethoscope"], "doctor cannot use stethoscope"),
+    (["doctor", "--instance", "/no/such/folder"], "no millrace dev runs on /no/such/folder"),
     (["demo", "--instance", "/no/such/folder"], "no millrace dev runs on /no/such/folder; start one"),
     (["verify", "--instance", "/no/such/folder"], "no millrace dev runs on /no/such/folder; start one"),
 ])
@@ -118,6 +168,12 @@ def test_config_shows_origins_and_hides_secrets(tmp_path):
         assert shown[secret].startswith("(set)")
     for text in ("sk_from_a_file", "ck_from_a_flag", "hidden"):
         assert text not in done.stdout + done.stderr
+
+
+def test_config_as_json():
+    shown = json.loads(run("config", "show", "--json", "--operator-key=sk_1", "--drain-seconds=7").stdout)
+    assert shown["drain_seconds"]["value"] == "7" and shown["drain_seconds"]["origin"] == "flag"
+    assert shown["operator_key"]["value"] == "" and shown["operator_key"]["set"] is True and "sk_1" not in json.dumps(shown)
 
 
 def test_config_shows_faults_too():
@@ -176,8 +232,9 @@ def test_a_resource_and_its_listing(world, tmp_path):
     assert other["external_id"] == "77"
     table = shell("listings", "list").stdout
     assert [line.split()[:2] for line in table.splitlines()] == [[other["id"], "DRAFT"], [listing["id"], published["state"]]]
-    page = shell("listings", "list", "--page-size", "1").stdout
-    token = re.search(r"more: --page-token (\S+)", page)[1]
+    page = shell("listings", "list", "--page-size", "1")
+    assert page.stdout.count("\n") == 1
+    token = re.search(r"more: --page-token (\S+),", page.stderr)[1]
     assert listing["id"] in shell("listings", "list", "--page-size", "1", "--page-token", token).stdout
     assert [row["id"] for row in json.loads(shell("listings", "list", "--json").stdout)["data"]] == [other["id"], listing["id"]]
     # The version that is to be changed.
@@ -235,7 +292,8 @@ def test_import_template_and_attachments(shell, tmp_path):
 def test_verify(world, shell):
     done = shell("verify")
     assert len(re.findall(r"^ +holds ", done.stdout, re.M)) >= 5 and "FAILS" not in done.stdout
-    refused = Shell(world.platform.data, "sk_test_wrong")("verify", status=1)
+    assert json.loads(shell("verify", "--json").stdout)["passed"] is True
+    refused = Shell(world.platform.data, "sk_test_wrong")("verify", status=4)
     assert "Only the operator may" in refused.stderr and refused.stdout == ""
 
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+from cli import run
 from local_platform import ROOT
 
 README = ROOT / "README.md"
@@ -39,3 +40,26 @@ def test_the_python_example(world):
     lines = ran.stdout.splitlines()
     assert lines[0] == "asking as 蟒蛇企业" and "because" in lines[1]
     assert lines[2] == "replayed True" and sorted(eval(lines[3].removeprefix("mine: "))) == ["Jig", "Lathe"]
+
+
+def test_what_the_readme_shows_of_the_command_line(world):
+    """Each line of it names a command, a verb and flags that are there."""
+    section = README.read_text(encoding="utf-8").split("## Command line")[1].split("\n## ")[0]
+    lines = re.findall(r"^millrace (.*?)(?: +#.*)?$", re.search(r"^```\n(.*?)^```", section, re.M | re.S)[1], re.M)
+    assert len(lines) == 7
+    for line in lines:
+        words = line.split()
+        flags = [word for word in words if word.startswith("--")]
+        command = [word for word in words[:2] if not word.startswith("--") and "." not in word]
+        told = run(*command, "--help").stdout
+        assert told and all(flag in told for flag in flags), line
+    assert world.organization("读我企业").id in run("organizations", "list", "--all", "--instance", world.platform.data).stdout
+
+
+def test_the_readme_lists_listings_in_python(world):
+    listing = world.listing(world.organization("列表企业"))
+    example = re.search(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)[1]
+    ran = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=60, env=os.environ | {
+        "MILLRACE_URL": world.platform.instance["url"], "MILLRACE_KEY": world.platform.instance["operator_key"],
+        "PYTHONPATH": str(ROOT / "clients/python")})
+    assert ran.returncode == 0 and f"{listing['id']} CNY" in ran.stdout, ran
