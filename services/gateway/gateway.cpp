@@ -328,7 +328,7 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     exchange.route = route->rule.path;
     std::string authorization(head.fields.Get("Authorization"));
     Result<void> known = co_await Identify(std::move(authorization), head.peer, false, &exchange.context);
-    if (known) known = rpc::CheckScope(exchange.context.scopes, match.route->scope);
+    if (known) known = rpc::CheckScope(exchange.context.scopes, route->scope);
     if (known) co_return std::nullopt;
     co_return Finish(head, exchange, std::unexpected<Error>(std::move(known).error()));
   }

@@ -113,7 +113,6 @@ class Supervisor {
                   " is taken; choose another with --port, or 0 for any free one");
     }
     if (options_.port == 0) options_.port = FreePort();
-    grpc_port_ = FreePort();
     return ReadKeys();
   }
 
@@ -307,6 +306,7 @@ class Supervisor {
   }
 
   bool StartRoles() {
+    grpc_port_ = FreePort();  // late: until it is bound, another program may take it
     std::vector<std::string> roles = {"all"};
     if (options_.split) {
       roles = ServiceNames();
