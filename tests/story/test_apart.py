@@ -58,17 +58,17 @@ def test_certificates_misused(arguments, sentence, tmp_path, monkeypatch):
 
 # --- what apart-running roles refuse to start with
 
-def refused(*arguments):
-    done = run("serve", "--role=gateway", *arguments)
+def refused(*arguments, **variables):
+    done = run("serve", "--role=gateway", *arguments, **variables)
     assert done.returncode == 2, done.stderr
     return done.stderr
 
 
 def test_other_machines_need_certificates():
-    said = refused("--internal-token=x", *addresses(), "--escrow-address=10.0.0.7:9104")
+    said = refused(*addresses(), "--escrow-address=10.0.0.7:9104", MILLRACE_INTERNAL_TOKEN="x")
     for word in ("escrow_address", "internal_certificate", "internal_key", "internal_ca", "millrace certificates"):
         assert word in said
-    assert "internal_certificate" in refused("--internal-token=x", *addresses("0.0.0.0"))
+    assert "internal_certificate" in refused(*addresses("0.0.0.0"), MILLRACE_INTERNAL_TOKEN="x")
 
 
 def test_one_machine_needs_a_token_at_least():

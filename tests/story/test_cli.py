@@ -156,7 +156,7 @@ def rows(output):
 def test_config_shows_origins_and_hides_secrets(tmp_path):
     file = tmp_path / "millrace.conf"
     file.write_text("# of this machine\ndrain_seconds = 7\nfee_basis_points = 250\noperator_key = sk_from_a_file\n")
-    done = run("config", "show", "--config", file, "--http-address=127.0.0.1:9999", "--custodian-key=ck_from_a_flag",
+    done = run("config", "show", "--config", file, "--http-address=127.0.0.1:9999", MILLRACE_CUSTODIAN_KEY="ck_from_outside",
                MILLRACE_FEE_BASIS_POINTS="275", MILLRACE_DATABASE_URL="postgresql://u:hidden@h/d")
     assert done.returncode == 0, done
     shown = rows(done.stdout)
@@ -166,12 +166,12 @@ def test_config_shows_origins_and_hides_secrets(tmp_path):
     assert shown["role"].split()[:2] == ["all", "default"]
     for secret in ("operator_key", "custodian_key", "database_url"):
         assert shown[secret].startswith("(set)")
-    for text in ("sk_from_a_file", "ck_from_a_flag", "hidden"):
+    for text in ("sk_from_a_file", "ck_from_outside", "hidden"):
         assert text not in done.stdout + done.stderr
 
 
 def test_config_as_json():
-    shown = json.loads(run("config", "show", "--json", "--operator-key=sk_1", "--drain-seconds=7").stdout)
+    shown = json.loads(run("config", "show", "--json", "--drain-seconds=7", MILLRACE_OPERATOR_KEY="sk_1").stdout)
     assert shown["drain_seconds"]["value"] == "7" and shown["drain_seconds"]["origin"] == "flag"
     assert shown["operator_key"]["value"] == "" and shown["operator_key"]["set"] is True and "sk_1" not in json.dumps(shown)
 

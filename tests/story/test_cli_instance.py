@@ -46,7 +46,7 @@ def test_whoami_and_where_that_comes_from(world, tmp_path):
     assert who("--key-file", key_file, **xdg)["url_origin"] == f"file {config}"
     assert who(MILLRACE_URL=url, MILLRACE_KEY_FILE=str(key_file))["key_origin"] == f"file {key_file}"
     dev = who("--instance", world.platform.data, MILLRACE_URL="http://127.0.0.1:1", MILLRACE_KEY="sk_other")
-    assert dev["key_origin"].startswith("the millrace dev") and dev["roles"] == ["operator"]  # what is named wins
+    assert dev["key_origin"].startswith("the millrace dev") and dev["roles"] == ["admin", "operator"]  # what is named wins
     table = run("whoami", **xdg).stdout
     assert [line.split("\t")[0] for line in table.splitlines()] == ["organization", "id", "roles", "key", "url"] and party.id in table
     config.write_text(f"url = {url}\nkey = {party.secret}\n")

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import subprocess
+import re
 import uuid
 
 import pytest
@@ -150,7 +151,7 @@ def test_pages_for_people(world):
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert client.url + "/v1/bookings" in text and "@base@" not in text
         assert 'href="/problems/booking-conflict"' in text
-        assert "https://" not in text.replace(client.url, ""), "the page asks no other server"
+        assert not re.search(r"""(src|href|action)=["']?https?:|url\(|@import""", text), "the page asks no other server"
     stranger = client.send("GET", "/docs", headers={"Host": 'x"><script>alert(1)</script>'})
     assert b"alert(1)" not in stranger.raw
     for file, kind in (("docs.css", "text/css"), ("docs.js", "text/javascript")):
@@ -234,6 +235,7 @@ def test_a_whole_object_goes_back_as_it_came(world, pair):
 
 def test_expand_brings_what_the_caller_may_see(world, pair):
     provider, buyer, listing = pair
+    listing = provider.client.get(f"/v1/listings/{listing['id']}").body  # as other tests left it
     booking = world.book(buyer, listing, world.window())
     path = f"/v1/bookings/{booking['id']}"
     seen = buyer.client.get(path + "?expand=listing,resource,buyer,provider,demand")
@@ -251,6 +253,7 @@ def test_expand_brings_what_the_caller_may_see(world, pair):
 
 def test_a_dry_run_has_no_effect(world, pair):
     provider, buyer, listing = pair
+    listing = provider.client.get(f"/v1/listings/{listing['id']}").body  # as other tests left it
     body = world.booking_body(listing, world.window(days=5))
     dry = buyer.client.send("POST", "/v1/bookings?validate_only=true", body)
     assert dry.status == 201 and "location" not in dry.headers, dry.body
@@ -288,6 +291,7 @@ def test_pages_link_to_the_next_one(world, pair):
 
 def test_headers_and_refusals_of_the_protocol(world, pair):
     provider, buyer, listing = pair
+    listing = provider.client.get(f"/v1/listings/{listing['id']}").body  # as other tests left it
     made = buyer.client.post("/v1/bookings", world.booking_body(listing, world.window(days=9)))
     assert made.headers["idempotency-key-expires"].endswith("GMT")
     refused = buyer.client.send("GET", "/v1/bookings", headers={"Accept": "text/html"})
