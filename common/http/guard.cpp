@@ -2,16 +2,13 @@
 #include "common/http/guard.h"
 
 #include <algorithm>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
+#include <array>
 #include <charconv>
 
 #include "common/base/limits.h"
 
 namespace millrace::http {
 namespace {
-
-namespace beast = boost::beast;
 
 constexpr size_t kChunkOverheadBytes = 8 * 1024;
 
@@ -90,6 +87,63 @@ Result<Framing> CheckFraming(const Head& head, const Decisive& fields) {
   return framing;
 }
 
+// RFC 9110 §5.6.2.
+constexpr std::array<bool, 256> kToken = [] {
+  std::array<bool, 256> table{};
+  for (unsigned char c : std::string_view("!#$%&'*+-.^_`|~")) table[c] = true;
+  for (int c = '0'; c <= '9'; ++c) table[static_cast<size_t>(c)] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[static_cast<size_t>(c)] = table[static_cast<size_t>(c - 32)] = true;
+  return table;
+}();
+
+bool IsToken(std::string_view text) {
+  for (unsigned char c : text) {
+    if (!kToken[c]) return false;
+  }
+  return !text.empty();
+}
+
+std::string_view Trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+// Takes a line with its CR LF off; the text holds at least one.
+std::string_view Line(std::string_view* text) {
+  size_t end = text->find("\r\n");
+  std::string_view line = text->substr(0, end);
+  text->remove_prefix(std::min(text->size(), end + 2));
+  return line;
+}
+
+Result<void> ParseFirstLine(std::string_view line, Head* head) {
+  size_t first = line.find(' '), last = line.rfind(' ');
+  if (first == line.npos || first == last) return Malformed("the first line must be METHOD /target HTTP/1.1");
+  std::string_view method = line.substr(0, first), target = line.substr(first + 1, last - first - 1);
+  std::string_view version = line.substr(last + 1);
+  if (!IsToken(method) || target.empty()) return Malformed("the first line must be METHOD /target HTTP/1.1");
+  for (unsigned char c : target) {
+    if (c <= 0x20 || c >= 0x7F || c == '#') return Malformed("the target must be percent-encoded");
+  }
+  if (version != "HTTP/1.1" && version != "HTTP/1.0") return Malformed("the version must be HTTP/1.1 or HTTP/1.0");
+  head->http11 = version == "HTTP/1.1";
+  head->method = method;
+  head->target = target;
+  return {};
+}
+
+// RFC 9112 §9.3: the options of every Connection field.
+void ReadConnection(std::string_view value, bool* close, bool* keep) {
+  while (!value.empty()) {
+    size_t comma = value.find(',');
+    std::string_view option = Trimmed(value.substr(0, comma));
+    value = comma == value.npos ? std::string_view() : value.substr(comma + 1);
+    *close = *close || SameName(option, "close");
+    *keep = *keep || SameName(option, "keep-alive");
+  }
+}
+
 }  // namespace
 
 Result<size_t> HeadLength(std::string_view received) {
@@ -109,25 +163,21 @@ Result<size_t> HeadLength(std::string_view received) {
 }
 
 Result<Head> ParseHead(std::string_view text) {
-  // Beast joins folded lines silently, so they must be seen before it.
-  if (text.find("\r\n ") != text.npos || text.find("\r\n\t") != text.npos)
-    return Malformed("a field may not be folded over lines");
-  beast::http::request_parser<beast::http::empty_body> parser;
-  parser.header_limit(limits::kHttpHeaderBytes);
-  parser.body_limit(boost::none);  // bodies are not its business
-  parser.eager(false);
-  beast::error_code error;
-  parser.put(boost::asio::buffer(text.data(), text.size()), error);
-  if (error || !parser.is_header_done()) return Malformed("the header is not HTTP/1.1: " + error.message());
-  const auto& message = parser.get();
-  if (message.version() != 11 && message.version() != 10) return Malformed("the version must be HTTP/1.1 or HTTP/1.0");
+  if (!text.ends_with("\r\n\r\n")) return Malformed("lines end with CR LF");
   Head head;
+  MILLRACE_CHECK(ParseFirstLine(Line(&text), &head));
   head.fields.Reserve(12);
-  head.method = std::string(message.method_string());
-  head.target = std::string(message.target());
-  head.http11 = message.version() == 11;
-  head.keep_alive = message.keep_alive();
-  for (const auto& field : message) head.fields.Add(std::string(field.name_string()), std::string(field.value()));
+  bool close = false, keep = false;
+  for (std::string_view line = Line(&text); !line.empty(); line = Line(&text)) {
+    if (line.front() == ' ' || line.front() == '\t') return Malformed("a field may not be folded over lines");
+    size_t colon = line.find(':');
+    if (colon == line.npos || !IsToken(line.substr(0, colon))) return Malformed("a field's line must be Name: value");
+    std::string_view name = line.substr(0, colon), value = Trimmed(line.substr(colon + 1));
+    if (name.size() == 10 && SameName(name, "Connection")) ReadConnection(value, &close, &keep);
+    head.fields.Add(std::string(name), std::string(value));
+  }
+  if (!text.empty()) return Malformed("a field's line must be Name: value");
+  head.keep_alive = !close && (head.http11 || keep);
   return head;
 }
 

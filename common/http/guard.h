@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a request must be before anything sees it. Boost.Beast 1.81 reads the header by RFC 9112's grammar; the guard
-// refuses what Beast lets pass although two programs could read it differently (request smuggling):
+// What a request must be before anything sees it. One strict reader of RFC 9112's grammar, which refuses whatever two
+// programs could read differently (request smuggling):
 //   400 MALFORMED_HTTP
 //     a first line that is not METHOD /target HTTP/1.1 (or 1.0) with single spaces; field lines that are not Name:
 //     value; no Host or two; Transfer-Encoding other than one "chunked" on HTTP/1.1, or with Content-Length; two
@@ -11,7 +11,7 @@
 //   431 HEADER_TOO_LARGE  413 PAYLOAD_TOO_LARGE  415 UNSUPPORTED_MEDIA_TYPE (a Content-Encoding)
 //   501 METHOD_NOT_IMPLEMENTED
 // After each of them the connection is closed and what followed is not parsed. Trailers are read over and never looked
-// at.
+// at. tests/fuzz/http_guard.cpp holds what passes against Boost.Beast's reading.
 #pragma once
 
 #include <cstdint>

@@ -146,6 +146,7 @@ struct Pipeline::Link : std::enable_shared_from_this<Link> {
     expected.push_back({Kind::kSync, pending});
     if (!sent) return Break();
     Flush();
+    if (!listening) Listen();
   }
 
   void Flush() {
@@ -160,13 +161,16 @@ struct Pipeline::Link : std::enable_shared_from_this<Link> {
     });
   }
 
-  // Waits for the server as long as the connection lives: its end while idle shows here too.
+  // Waits for the server while it has something to answer: an idle connection keeps no loop running, and its end shows
+  // at the next statement.
   void Listen() {
+    listening = connection != nullptr && !expected.empty();
+    if (!listening) return;
     socket.async_wait(stream_descriptor::wait_read, [link = shared_from_this()](ErrorCodeOfAsio error) {
       if (error || !link->connection) return;
       if (PQconsumeInput(link->connection) != 1) return link->Break();
       link->Take();
-      if (link->connection) link->Listen();
+      link->Listen();
     });
   }
 
@@ -216,7 +220,7 @@ struct Pipeline::Link : std::enable_shared_from_this<Link> {
   stream_descriptor socket;
   std::set<std::string_view> prepared;
   std::deque<Expected> expected;
-  bool writing = false;
+  bool writing = false, listening = false;
 };
 
 struct Pipeline::State {
@@ -286,7 +290,6 @@ Task<Result<Rows>> Pipeline::Query(Statement statement, Params params) {
       if (opened) {
         Executor executor = co_await CurrentExecutor();
         link = std::make_shared<Link>(*opened, executor);
-        link->Listen();
         state->links.push_back(link);
         fresh = true;
       }

@@ -3,9 +3,9 @@
 import copy
 import json
 import pathlib
+import re
 import shutil
 import subprocess
-import re
 import uuid
 
 import pytest

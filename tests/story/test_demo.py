@@ -17,7 +17,7 @@ def test_the_demo_tells_the_whole_trade(split):
             assert told.returncode == 0, told.stdout[-3000:] + told.stderr + platform.logs()
             assert [int(n) for n in re.findall(r"^(\d+)\. ", told.stdout, re.M)] == list(range(1, 11))
             assert "→ 409" in told.stdout and "BOOKING_CONFLICT" in told.stdout and "NOT_ACCEPTED_YET" in told.stdout
-            assert "FAILS" not in told.stdout and told.stdout.count("   holds ") == 5
+            assert "FAILS" not in told.stdout and told.stdout.count("   holds ") == 6
             if run == 0:
                 assert re.search(r"provider: grade N → N, score 600\.0 → ", told.stdout)
                 assert re.search(r"provider: grade N → B, score ", told.stdout)
