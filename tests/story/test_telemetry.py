@@ -146,7 +146,7 @@ def test_metrics_say_what_happens_and_name_no_one(world):
     assert ready["ready"] and {p["module"] for p in ready["parts"]} >= {"identity", "escrow", "operations"}
     # Nothing of this at the public edge.
     url = world.platform.instance["url"]
-    for path in ("/metrics", "/debug", "/debug/pprof", "/version"):
+    for path in ("/metrics", "/debug", "/debug/pprof"):
         assert fetch(url + path)[0] == 404
     assert fetch(f"{url}/livez")[0] == 200 and fetch(f"{url}/readyz")[0] == 200
 
@@ -191,7 +191,7 @@ def test_no_secret_in_logs_or_arguments(world):
     provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
     listing = world.listing(provider)
     booked = world.book(buyer, listing, world.window(days=5))
-    world.pay_in(buyer, TOTAL + DEPOSIT)
+    world.transfer(buyer, TOTAL + DEPOSIT)
     world.booking(buyer, booked["id"], "CONFIRMED")
     world.platform.client("sk_test_canary0000000000000000000000").refuse("GET", "/v1/listings")
     keys = json.loads((world.platform.data / "keys.json").read_text())

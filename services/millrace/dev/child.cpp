@@ -13,7 +13,10 @@
 
 #include <chrono>
 #include <filesystem>
+#include <set>
 #include <thread>
+
+#include "common/base/random.h"
 
 namespace millrace::dev {
 namespace {
@@ -106,9 +109,18 @@ bool GiveToUnprivileged(const std::string& folder) {
   return chown(folder.c_str(), user->pw_uid, user->pw_gid) == 0;
 }
 
+// Below the system's range for sockets that bind no port of their own, so that none of those takes it before its program
+// has bound it.
 int FreePort() {
-  int port = 0;
-  return Bind(0, &port) ? port : 0;
+  constexpr int kFirst = 20000, kPast = 32000;
+  static std::set<int> given;
+  for (int tries = 0; tries < 1000; ++tries) {
+    uint16_t random = 0;
+    FillRandom(&random, sizeof random);
+    int port = kFirst + random % (kPast - kFirst);
+    if (IsFree(port) && given.insert(port).second) return port;
+  }
+  return 0;
 }
 
 bool IsFree(int port) { return Bind(port, nullptr); }
