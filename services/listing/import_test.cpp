@@ -133,9 +133,9 @@ TEST_F(Imports, TheWholeSampleCatalogueIsPublishedInOneConfirmation) {
   auto second = Create(Operator(), Csv(rows), true);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->summary().unchanged(), static_cast<int>(rows.size()));
-  int64_t events = Number("SELECT count(*) FROM event");
+  int64_t events = Number("SELECT count(*) FROM event WHERE type <> 'act.performed'");
   ASSERT_TRUE(Confirm(Operator(), second->id()));
-  EXPECT_EQ(Number("SELECT count(*) FROM event"), events);
+  EXPECT_EQ(Number("SELECT count(*) FROM event WHERE type <> 'act.performed'"), events);
 }
 
 TEST_F(Imports, FaultsAreNamedByRowAndColumnAndNothingIsTakenOver) {
