@@ -77,7 +77,8 @@ Uuid DeriveId(const Uuid& base, std::string_view label) {
 std::string Sha256(std::string_view bytes) {
   std::string out(32, '\0');
   unsigned int size = 0;
-  if (!EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), &size, EVP_sha256(), nullptr)) {
+  if (!EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), &size, EVP_sha256(),
+                  nullptr)) {
     std::abort();
   }
   return out;
@@ -135,12 +136,12 @@ std::string SignWebhook(std::string_view secret, std::string_view id, int64_t ti
   return "v1," + Base64(HmacSha256(key.value_or(std::string(secret)), text));
 }
 
-bool VerifyWebhook(std::string_view secret, std::string_view id, std::string_view timestamp, std::string_view signatures,
-                   std::string_view body, int64_t now) {
+bool VerifyWebhook(std::string_view secret, std::string_view id, std::string_view timestamp,
+                   std::string_view signatures, std::string_view body, int64_t now) {
   constexpr int64_t kTolerance = 300;
   int64_t at = 0;
   auto [end, error] = std::from_chars(timestamp.data(), timestamp.data() + timestamp.size(), at);
-  if (error != std::errc() || end != timestamp.data() + timestamp.size() || id.empty()) return false;
+  if (error != std::errc() || end != timestamp.data() + timestamp.size() || id.empty() || secret.empty()) return false;
   if (at < now - kTolerance || at > now + kTolerance) return false;
   std::string wanted = SignWebhook(secret, id, at, body);
   bool fits = false;

@@ -133,15 +133,17 @@ Result<void> ParseFirstLine(std::string_view line, Head* head) {
   return {};
 }
 
-// RFC 9112 §9.3: the options of every Connection field.
-void ReadConnection(std::string_view value, bool* close, bool* keep) {
+// RFC 9112 §9.3: the options of every Connection field. False: one that is no token.
+bool ReadConnection(std::string_view value, bool* close, bool* keep) {
   while (!value.empty()) {
     size_t comma = value.find(',');
     std::string_view option = Trimmed(value.substr(0, comma));
     value = comma == value.npos ? std::string_view() : value.substr(comma + 1);
     *close = *close || SameName(option, "close");
     *keep = *keep || SameName(option, "keep-alive");
+    if (!option.empty() && !IsToken(option)) return false;
   }
+  return true;
 }
 
 }  // namespace
@@ -173,7 +175,8 @@ Result<Head> ParseHead(std::string_view text) {
     size_t colon = line.find(':');
     if (colon == line.npos || !IsToken(line.substr(0, colon))) return Malformed("a field's line must be Name: value");
     std::string_view name = line.substr(0, colon), value = Trimmed(line.substr(colon + 1));
-    if (name.size() == 10 && SameName(name, "Connection")) ReadConnection(value, &close, &keep);
+    if (name.size() == 10 && SameName(name, "Connection") && !ReadConnection(value, &close, &keep))
+      return Malformed("the options of Connection are tokens");
     head.fields.Add(std::string(name), std::string(value));
   }
   if (!text.empty()) return Malformed("a field's line must be Name: value");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page tokens: "filter \n token". One text per page, good for its filter alone.
 #include <algorithm>
-#include <cstring>
+#include <algorithm>
 
 #include "common/rpc/page.h"
 #include "tests/fuzz/fuzz.h"
@@ -19,7 +19,7 @@ void Run(std::string_view input) {
     Must(token.empty() || NextPageToken(page->after, filter) == token, "a token has one text");
   }
   Uuid id;
-  std::memcpy(id.bytes.data(), input.data(), std::min(input.size(), sizeof id.bytes));
+  std::copy_n(input.begin(), std::min(input.size(), sizeof id.bytes), id.bytes.begin());
   std::string made = NextPageToken(id, filter);
   Result<Page> read = ReadPage(0, made, filter);
   Must(read && read->after == id && read->size == limits::kPageSizeDefault, "a token leads where it was made for");
