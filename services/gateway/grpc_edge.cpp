@@ -154,6 +154,8 @@ Result<int> GrpcEdge::Start() {
   const runtime::Settings& settings = *state_->environment.settings;
   rpc::EdgeOptions options;
   options.address = settings.Get("grpc_address");
+  options.certificate = settings.Get("tls_certificate");  // what HTTP has: one edge is not plain while the other is not
+  options.key = settings.Get("tls_key");
   options.serves = [state = state_.get()](const MethodDescriptor* method) { return state->routes.contains(method); };
   options.files = ContractFiles();
   // The server lives in the state, so its hooks must not own the state.

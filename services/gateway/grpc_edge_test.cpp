@@ -20,6 +20,7 @@
 #include "services/gateway/contract.h"
 #include "services/gateway/module.h"
 #include "services/gateway/routes.h"
+#include "tests/support/role_certificates.h"
 
 namespace millrace::gateway {
 namespace {
@@ -28,8 +29,8 @@ using namespace std::chrono_literals;
 namespace id = identity::v1;
 namespace reflect = grpc::reflection::v1alpha;
 
-constexpr int kDeadlineExceeded = 4, kResourceExhausted = 8, kUnimplemented = 12, kInvalidArgument = 3, kInternal = 13,
-              kUnauthenticated = 16;
+constexpr int kDeadlineExceeded = 4, kPermissionDenied = 7, kUnavailable = 14, kResourceExhausted = 8,
+              kUnimplemented = 12, kInvalidArgument = 3, kInternal = 13, kUnauthenticated = 16;
 const std::string kIdentity = "/millrace.identity.v1.Identity/";
 const std::vector<rpc::MetadataPair> kKey = {{"authorization", "Bearer sk_test_good"}};
 const std::vector<std::string> kServices = {"identity", "listing", "matching",     "operations",
@@ -103,8 +104,10 @@ class GrpcEdgeTest : public testing::Test {
     services_["identity"]->On<id::AuthenticateRequest, id::AuthenticateResponse>(
         "millrace.identity.v1.Identity.Authenticate",
         [this](CallContext, id::AuthenticateRequest request) -> Task<Result<id::AuthenticateResponse>> {
-          if (request.token() != "sk_test_good") co_return Fail(ErrorCode::kUnauthenticated);
+          bool scoped = request.token() == "sk_test_scoped";
+          if (request.token() != "sk_test_good" && !scoped) co_return Fail(ErrorCode::kUnauthenticated);
           id::AuthenticateResponse caller;
+          if (scoped) caller.add_scopes("bookings:read");
           caller.set_organization_id(organization_);
           caller.set_api_key_id("key_1");
           for (const char* role : {"provider", "service"}) caller.add_roles(role);
@@ -205,6 +208,51 @@ TEST_F(GrpcEdgeTest, RefusesStrangersAndForgedContexts) {
   forged.insert(forged.end(), kKey.begin(), kKey.end());
   EXPECT_TRUE(Call("GetMe", id::GetMeRequest(), forged).ok());
   EXPECT_EQ(seen_.roles, (std::set<std::string>{"provider"}));
+}
+
+TEST_F(GrpcEdgeTest, ScopesHoldHereToo) {
+  const std::vector<rpc::MetadataPair> scoped = {{"authorization", "Bearer sk_test_scoped"}};
+  rpc::EdgeReply reply = Call("GetMe", id::GetMeRequest(), scoped);
+  EXPECT_EQ(reply.status.code, kPermissionDenied);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(reply.status)->reason(), "INSUFFICIENT_SCOPE");
+}
+
+// HTTP and gRPC share one quota.
+class GrpcEdgeQuotaTest : public GrpcEdgeTest {
+ protected:
+  GrpcEdgeQuotaTest() {
+    settings_.Set("rate_limit_requests", "3", "test");
+    settings_.Set("rate_limit_window", "3600", "test");
+  }
+};
+
+TEST_F(GrpcEdgeQuotaTest, AKeysQuotaEnds) {
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Call("GetMe", id::GetMeRequest()).ok());
+  rpc::EdgeReply reply = Call("GetMe", id::GetMeRequest());
+  EXPECT_EQ(reply.status.code, kResourceExhausted);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(reply.status)->reason(), "RATE_LIMITED");
+  EXPECT_TRUE(DetailOf<google::rpc::RetryInfo>(reply.status)->has_retry_delay());
+}
+
+// With a certificate there is no plain way in.
+class GrpcEdgeTlsTest : public GrpcEdgeTest {
+ protected:
+  GrpcEdgeTlsTest() {
+    rpc::Access access = certificates_.For({"gateway"});
+    settings_.Set("tls_certificate", access.certificate, "test");
+    settings_.Set("tls_key", access.key, "test");
+  }
+  test::RoleCertificates certificates_;
+};
+
+TEST_F(GrpcEdgeTlsTest, SpeaksTlsAlone) {
+  EXPECT_EQ(Call("GetMe", id::GetMeRequest()).status.code, kUnavailable) << "plaintext";
+  std::string address = "127.0.0.1:" + std::to_string(gateway_->grpc_port());
+  std::string ca = certificates_.path() + "/ca.pem", request = id::GetMeRequest().SerializeAsString();
+  rpc::EdgeClient client(address, ca, "gateway.millrace.internal");
+  EXPECT_TRUE(client.Call(kIdentity + "GetMe", request, kKey).ok());
+  rpc::EdgeClient misled(address, ca, "another.example.org");
+  EXPECT_EQ(misled.Call(kIdentity + "GetMe", request, kKey).status.code, kUnavailable);
 }
 
 TEST_F(GrpcEdgeTest, CarriesKeyTagLanguageAndTrace) {
