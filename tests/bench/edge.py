@@ -108,6 +108,7 @@ def main():
     kit.need("nginx", "wrk")
     kit.seconds(["scripts/build", "test", "millrace", "millrace-custodian"], cwd=kit.ROOT)
     program = f"{kit.ROOT}/build/test/bin/millrace"
+    os.environ["MILLRACE_HTTP_CONNECTIONS_PER_PEER"] = str(2 * IDLE)  # all idle connections come from one address
     whole = Target(program)
     split = Target(program, "--split")
     try:
