@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/error.h"
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "common/base/phrases.h"
 
 namespace millrace {
@@ -32,6 +35,12 @@ Error Error::Internal(std::string cause) {
   return error;
 }
 
+Error Error::Unavailable(std::string cause) {
+  Error error(ErrorCode::kUnavailable);
+  error.cause = std::move(cause);
+  return error;
+}
+
 const ErrorEntry& Entry(ErrorCode code) { return kErrorCatalog[static_cast<int>(code)]; }
 
 std::string_view Name(ErrorCode code) { return Entry(code).name; }
@@ -58,6 +67,13 @@ std::string Spoken(std::string_view name, const std::string& value, Language lan
 }
 
 }  // namespace
+
+std::optional<int> RetryAfter(const Error& error) {
+  int status = Entry(error.code).http_status;
+  if (status != 429 && status != 503 && error.code != ErrorCode::kIdempotencyInProgress) return std::nullopt;
+  auto said = error.params.find("seconds");
+  return said == error.params.end() ? 1 : std::max(1, std::atoi(said->second.c_str()));
+}
 
 std::string Detail(ErrorCode code, const ErrorParams& params, Language language) {
   std::string_view text = language == Language::kZh ? Entry(code).detail_zh : Entry(code).detail_en;

@@ -53,6 +53,7 @@ struct Error {
   // An error of several fields: INVALID_REQUEST, or the only violation's own code.
   static Error Of(std::vector<Violation> violations);
   static Error Internal(std::string cause);
+  static Error Unavailable(std::string cause);
 
   Error&& With(std::string extension, std::string json) && {
     extensions[std::move(extension)] = std::move(json);
@@ -64,6 +65,9 @@ const ErrorEntry& Entry(ErrorCode code);
 std::string_view Name(ErrorCode code);
 std::optional<ErrorCode> ErrorCodeByName(std::string_view name);
 std::string_view Title(ErrorCode code, Language language);
+// Seconds after which the same call may succeed, where waiting is what helps (429, 503, a twin that still runs): the
+// parameter "seconds", else 1.
+std::optional<int> RetryAfter(const Error& error);
 // The detail sentence with its parameters put in.
 std::string Detail(ErrorCode code, const ErrorParams& params, Language language);
 

@@ -70,6 +70,7 @@ constexpr Phrase kPhrases[] = {
     {"the only Expect is 100-continue", "Expect 只能是 100-continue"},
     {"lines end with CR LF", "行须以 CR LF 结尾"},
     {"a field may not be folded over lines", "字段不能折行"},
+    {"the options of Connection are tokens", "Connection 的选项须为 HTTP 记号"},
     {"the first line must be METHOD /target HTTP/1.1", "首行须为 METHOD /target HTTP/1.1"},
     {"a field's line must be Name: value", "字段行须为 Name: value"},
     {"the version must be HTTP/1.1 or HTTP/1.0", "版本须为 HTTP/1.1 或 HTTP/1.0"},

@@ -9,6 +9,8 @@ std::vector<std::string_view> ActorNames(uint8_t actors) {
   if (actors & kBuyer) names.push_back("buyer");
   if (actors & kOperator) names.push_back("operator");
   if (actors & kSystem) names.push_back("system");
+  if (actors & kAdmin) names.push_back("admin");
+  if (actors & kMember) names.push_back("member");
   return names;
 }
 

@@ -2,22 +2,27 @@
 // State machines as data. Code, API actions, docs and tests come from one table a kind of object.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "common/base/error.h"
 
 namespace millrace {
 
 // Who may cause a transition; a set of bits.
-enum Actor : uint8_t { kProvider = 1, kBuyer = 2, kOperator = 4, kSystem = 8 };
+enum Actor : uint8_t { kProvider = 1, kBuyer = 2, kOperator = 4, kSystem = 8, kAdmin = 16, kMember = 32 };
+inline constexpr uint8_t kAnyActor = 0xFF;
 inline constexpr uint8_t kBothParties = kProvider | kBuyer;
 // "provider, buyer" for the bits set; the order above.
 std::vector<std::string_view> ActorNames(uint8_t actors);
 
-// One row: in `from`, `event` by one of `actors` leads to `to` when `guard` holds, with `effect`. Guard and effect are words for
-// readers ("funded", "capture the price"); the code that they name stands in the same domain folder.
+// One row: in `from`, `event` by one of `actors` leads to `to` when `guard` holds, with `effect`. Guard and effect are
+// words for readers ("funded", "capture the price"); the code that they name stands in the same domain folder.
 template <class State, class Event>
 struct Transition {
   State from;
@@ -36,8 +41,8 @@ struct Wait {
   std::string_view deadline;
 };
 
-// The table itself. State and Event are enum classes; their names come from the two functions, UPPER_SNAKE for states and the verb
-// of the path for events ("checkIn"). `state_count`: for the test that each state is reachable.
+// The table itself. State and Event are enum classes; their names come from the two functions, UPPER_SNAKE for states
+// and the verb of the path for events ("checkIn"). `state_count`: for the test that each state is reachable.
 template <class State, class Event>
 struct StateTable {
   std::span<const Transition<State, Event>> transitions;
@@ -63,6 +68,24 @@ struct StateTable {
       if (wait.state == state) return &wait;
     }
     return nullptr;
+  }
+  // "confirm, cancel": what the actors may do in a state, each once, in the table's order; "-" if nothing.
+  std::string Allowed(State from, uint8_t actors) const {
+    std::string names;
+    std::vector<Event> seen;
+    for (const auto* row : From(from)) {
+      if (!(row->actors & actors) || std::ranges::find(seen, row->event) != seen.end()) continue;
+      seen.push_back(row->event);
+      if (!names.empty()) names += ", ";
+      names += event_name(row->event);
+    }
+    return names.empty() ? "-" : names;
+  }
+  // STATE_CONFLICT, with what the actors may do instead.
+  Error Conflict(State from, Event event, uint8_t actors) const {
+    return Error(ErrorCode::kStateConflict, {{"state", std::string(state_name(from))},
+                                             {"action", std::string(event_name(event))},
+                                             {"allowed", Allowed(from, actors)}});
   }
 };
 

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/support/loop.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::blob {
 namespace {
@@ -17,12 +18,9 @@ namespace fs = std::filesystem;
 class BlobTest : public ::testing::Test {
  protected:
   BlobTest() {
-    char name[] = "/tmp/millrace-blob-XXXXXX";
-    root_ = mkdtemp(name);
-    folder_ = root_ + "/blobs";
+    folder_ = root_.path() + "/blobs";
     store_ = std::make_unique<Store>(folder_);
   }
-  ~BlobTest() override { fs::remove_all(root_); }
 
   static Task<void> PutTask(Store& store, std::string bytes, Result<std::string>* out) {
     *out = co_await store.Put(std::move(bytes));
@@ -52,7 +50,8 @@ class BlobTest : public ::testing::Test {
   }
 
   test::Loop loop_;
-  std::string root_, folder_;
+  test::TemporaryFolder root_;
+  std::string folder_;
   std::unique_ptr<Store> store_;
 };
 
@@ -79,7 +78,7 @@ TEST_F(BlobTest, TheSameContentIsOneFileUnderItsHash) {
 }
 
 TEST_F(BlobTest, WhatIsNotThereOrIsNoHashIsNotFound) {
-  std::ofstream(root_ + "/secret") << "secret";
+  std::ofstream(root_.path() + "/secret") << "secret";
   for (std::string name : {std::string(64, 'a'), std::string("../secret"), std::string("../../secret"), std::string(),
                            std::string(64, 'A'), std::string(63, 'a') + "/"}) {
     Result<std::string> got = Get(name);

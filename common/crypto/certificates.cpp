@@ -19,6 +19,7 @@
 #include <sstream>
 
 #include "common/crypto/crypto.h"
+#include "common/crypto/openssl.h"
 
 namespace millrace::crypto {
 namespace {
@@ -26,16 +27,8 @@ namespace {
 constexpr std::chrono::days kRenewBefore{30};
 constexpr std::chrono::days kAuthorityLasts{3650};
 
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Memory = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
+using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
+using Memory = std::unique_ptr<BIO, Freed<BIO_free_all>>;
 
 // `what` and OpenSSL's own words; empties its queue, which is the thread's.
 Error Refused(const std::string& what) {
@@ -76,7 +69,7 @@ bool AddExtension(X509* certificate, X509* issuer, int nid, const std::string& v
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  std::unique_ptr<X509_EXTENSION, Deleter<X509_EXTENSION_free>> extension(
+  std::unique_ptr<X509_EXTENSION, Freed<X509_EXTENSION_free>> extension(
       X509V3_EXT_nconf_nid(nullptr, &context, nid, value.c_str()));
   return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
 }
@@ -88,7 +81,7 @@ Certificate Begin(EVP_PKEY* key, const std::string& name, Validity validity) {
   Certificate certificate(X509_new());
   std::string number = RandomBytes(16);
   number[0] = static_cast<char>((number[0] & 0x3F) | 0x40);  // positive, and never short
-  std::unique_ptr<BIGNUM, Deleter<BN_free>> serial(
+  std::unique_ptr<BIGNUM, Freed<BN_free>> serial(
       BN_bin2bn(reinterpret_cast<const unsigned char*>(number.data()), static_cast<int>(number.size()), nullptr));
   X509_NAME* subject = certificate ? X509_get_subject_name(certificate.get()) : nullptr;
   const auto* text = reinterpret_cast<const unsigned char*>(name.data());
@@ -219,8 +212,8 @@ Result<void> CheckPair(const KeyPair& pair, const std::string& authority) {
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     return Fail(Refused("the key is not the certificate's"));
   }
-  std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>> store(X509_STORE_new());
-  std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> check(X509_STORE_CTX_new());
+  std::unique_ptr<X509_STORE, Freed<X509_STORE_free>> store(X509_STORE_new());
+  std::unique_ptr<X509_STORE_CTX, Freed<X509_STORE_CTX_free>> check(X509_STORE_CTX_new());
   bool ready = store && check && X509_STORE_add_cert(store.get(), issuer.get()) == 1 &&
                X509_STORE_CTX_init(check.get(), store.get(), certificate.get(), nullptr) == 1;
   if (!ready) return Fail(Refused("the certificate cannot be checked"));

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace millrace::crypto {
 namespace {
 
@@ -23,12 +25,8 @@ std::string Read(const std::string& path) {
 
 class CertificateFolder : public testing::Test {
  protected:
-  CertificateFolder() {
-    char name[] = "/tmp/millrace-certificates-XXXXXX";
-    folder_ = mkdtemp(name);
-  }
-  ~CertificateFolder() override { fs::remove_all(folder_); }
-  std::string folder_;
+  test::TemporaryFolder made_;
+  const std::string& folder_ = made_.path();
   const std::vector<WantedCertificate> wanted_ = {{"escrow", {"escrow.millrace.internal"}},
                                                   {"rest", {"credit.millrace.internal", "listing.millrace.internal"}}};
 };

@@ -9,10 +9,10 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "common/crypto/openssl.h"
+
 namespace millrace::crypto {
 namespace {
-
-const unsigned char* Raw(std::string_view bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
 // The key of a webhook secret: what follows whsec_, decoded.
 std::optional<std::string> WebhookKey(std::string_view secret) {

@@ -11,18 +11,11 @@
 #include <optional>
 
 #include "common/crypto/crypto.h"
+#include "common/crypto/openssl.h"
 
 namespace millrace::crypto {
 namespace {
 
-template <auto kFree>
-struct Freed {
-  template <class T>
-  void operator()(T* pointer) const {
-    kFree(pointer);
-  }
-};
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 using Context = std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>>;
 using Builder = std::unique_ptr<OSSL_PARAM_BLD, Freed<OSSL_PARAM_BLD_free>>;
 using Parameters = std::unique_ptr<OSSL_PARAM, Freed<OSSL_PARAM_free>>;
@@ -31,10 +24,8 @@ using Number = std::unique_ptr<BIGNUM, Freed<BN_free>>;
 constexpr size_t kCoordinateBytes = 32;  // of P-256 and Ed25519
 constexpr int kRsaBitsMin = 2048, kRsaBitsMax = 8192;
 
-const unsigned char* Bytes(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
-
 Number ToNumber(std::string_view bytes) {
-  return Number(BN_bin2bn(Bytes(bytes), static_cast<int>(bytes.size()), nullptr));
+  return Number(BN_bin2bn(Raw(bytes), static_cast<int>(bytes.size()), nullptr));
 }
 
 Key FromData(const char* type, OSSL_PARAM_BLD* builder) {
@@ -76,7 +67,7 @@ Key RsaKey(const Jwk& jwk) {
 Key OkpKey(const Jwk& jwk) {
   std::optional<std::string> x = Base64UrlDecode(jwk.x);
   if (!x || x->size() != kCoordinateBytes) return nullptr;
-  return Key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(*x), x->size()));
+  return Key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Raw(*x), x->size()));
 }
 
 Key Load(const Jwk& jwk) {
@@ -123,7 +114,7 @@ bool VerifyJws(const Jwk& jwk, std::string_view input, std::string_view signatur
   const EVP_MD* digest = jwk.kty == "OKP" ? nullptr : EVP_sha256();
   std::unique_ptr<EVP_MD_CTX, Freed<EVP_MD_CTX_free>> context(EVP_MD_CTX_new());
   return EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), Bytes(signature), signature.size(), Bytes(input), input.size()) == 1;
+         EVP_DigestVerify(context.get(), Raw(signature), signature.size(), Raw(input), input.size()) == 1;
 }
 
 }  // namespace millrace::crypto

@@ -7,21 +7,19 @@
 #include <memory>
 
 #include "common/crypto/crypto.h"
+#include "common/crypto/openssl.h"
 
 namespace millrace::crypto {
 namespace {
 
-const unsigned char* Raw(std::string_view bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
-unsigned char* Raw(std::string& bytes) { return reinterpret_cast<unsigned char*>(bytes.data()); }
-
-using Cipher = std::unique_ptr<EVP_CIPHER_CTX, void (*)(EVP_CIPHER_CTX*)>;
+using Cipher = std::unique_ptr<EVP_CIPHER_CTX, Freed<EVP_CIPHER_CTX_free>>;
 constexpr size_t kKeyBytes = 32, kNonceBytes = 12, kTagBytes = 16;
 
 }  // namespace
 
 std::string Seal(std::string_view key, std::string_view text, std::string_view bound_to) {
   std::string nonce = RandomBytes(kNonceBytes), out(text.size(), '\0'), tag(kTagBytes, '\0');
-  Cipher cipher(EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
+  Cipher cipher(EVP_CIPHER_CTX_new());
   int size = 0, rest = 0;
   bool done = key.size() == kKeyBytes && cipher &&
               EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, Raw(key), Raw(nonce)) == 1 &&
@@ -38,7 +36,7 @@ std::optional<std::string> Unseal(std::string_view key, std::string_view sealed,
   std::string nonce(sealed.substr(0, kNonceBytes)), tag(sealed.substr(sealed.size() - kTagBytes));
   std::string_view text = sealed.substr(kNonceBytes, sealed.size() - kNonceBytes - kTagBytes);
   std::string out(text.size(), '\0');
-  Cipher cipher(EVP_CIPHER_CTX_new(), EVP_CIPHER_CTX_free);
+  Cipher cipher(EVP_CIPHER_CTX_new());
   int size = 0, rest = 0;
   bool done = cipher && EVP_DecryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, Raw(key), Raw(nonce)) == 1 &&
               EVP_DecryptUpdate(cipher.get(), nullptr, &size, Raw(bound_to), static_cast<int>(bound_to.size())) == 1 &&

@@ -13,6 +13,7 @@
 
 #include "common/http/http.h"
 #include "tests/support/certificates.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::http {
 namespace {

@@ -3,9 +3,10 @@
 
 #include <zlib.h>
 
-#include <charconv>
 #include <memory>
 #include <stdexcept>
+
+#include "common/http/field_list.h"
 
 namespace millrace::http {
 namespace {
@@ -41,33 +42,6 @@ class Deflater {
   z_stream stream_{};
 };
 
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-std::string_view Cut(std::string_view* text, char at) {
-  size_t place = text->find(at);
-  std::string_view part = text->substr(0, place);
-  *text = place == text->npos ? std::string_view() : text->substr(place + 1);
-  return Trimmed(part);
-}
-
-// The weight of one element of the list, from 0 to 1.
-double Weight(std::string_view parameters) {
-  double weight = 1;
-  while (!parameters.empty()) {
-    std::string_view parameter = Cut(&parameters, ';');
-    if (parameter.size() < 2 || (parameter[0] | 0x20) != 'q' || parameter[1] != '=') continue;
-    parameter.remove_prefix(2);
-    const char* end = parameter.data() + parameter.size();
-    auto [at, fault] = std::from_chars(parameter.data(), end, weight, std::chars_format::fixed);
-    if (fault != std::errc() || at != end || !(weight >= 0 && weight <= 1)) weight = 0;
-  }
-  return weight;
-}
-
 }  // namespace
 
 bool AcceptsGzip(const Fields& request) {
@@ -76,9 +50,9 @@ bool AcceptsGzip(const Fields& request) {
     if (!SameName(name, "Accept-Encoding")) continue;
     std::string_view rest = value;
     while (!rest.empty()) {
-      std::string_view element = Cut(&rest, ',');
-      std::string_view coding = Cut(&element, ';');
-      double weight = Weight(element);
+      std::string_view element = TakePart(&rest, ',');
+      std::string_view coding = TakePart(&element, ';');
+      double weight = Quality(element);
       if (SameName(coding, "gzip") || SameName(coding, "x-gzip")) gzip = weight;
       if (SameName(coding, "identity")) plain = weight;
       if (coding == "*") any = weight;
@@ -94,7 +68,7 @@ bool WorthGzip(const Response& response) {
     return false;
   }
   std::string_view type = response.fields.Get("Content-Type");
-  type = Cut(&type, ';');
+  type = TakePart(&type, ';');
   bool text =
       type == "application/json" || type.ends_with("+json") || type == "application/yaml" || type.starts_with("text/");
   return text && !response.fields.Has("Content-Encoding") && !response.fields.Has("Content-Range") &&

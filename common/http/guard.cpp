@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "common/base/limits.h"
+#include "common/http/field_list.h"
 
 namespace millrace::http {
 namespace {
@@ -17,14 +18,6 @@ std::unexpected<Error> Malformed(std::string reason) {
 }
 
 constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-// Fields whose meaning would hang on which of two a program takes.
-constexpr std::string_view kSingletons[] = {
-    "Host",          "Content-Length",  "Transfer-Encoding", "Content-Type",      "Content-Encoding",
-    "Authorization", "Idempotency-Key", "If-Match",          "If-None-Match",     "Expect",
-    "Last-Event-ID", "traceparent",     "webhook-id",        "webhook-timestamp", "webhook-signature"};
-
-static_assert(std::size(kSingletons) <= 32);
-
 // The fields that say how the message is to be taken; null: not there.
 struct Decisive {
   const std::string* host = nullptr;
@@ -33,6 +26,28 @@ struct Decisive {
   const std::string* encoding = nullptr;
   const std::string* expect = nullptr;
 };
+
+// Fields whose meaning would hang on which of two a program takes.
+struct Singleton {
+  std::string_view name;
+  const std::string* Decisive::* kept = nullptr;
+};
+constexpr Singleton kSingletons[] = {{"Host", &Decisive::host},
+                                     {"Content-Length", &Decisive::length},
+                                     {"Transfer-Encoding", &Decisive::transfer},
+                                     {"Content-Type"},
+                                     {"Content-Encoding", &Decisive::encoding},
+                                     {"Authorization"},
+                                     {"Idempotency-Key"},
+                                     {"If-Match"},
+                                     {"If-None-Match"},
+                                     {"Expect", &Decisive::expect},
+                                     {"Last-Event-ID"},
+                                     {"traceparent"},
+                                     {"webhook-id"},
+                                     {"webhook-timestamp"},
+                                     {"webhook-signature"}};
+static_assert(std::size(kSingletons) <= 32);
 
 // No way out in the middle, so that it is compiled to whole registers of bytes.
 bool IsVisible(std::string_view text) {
@@ -48,14 +63,11 @@ Result<Decisive> CheckFields(const Fields& fields) {
     if (name.find('_') != name.npos) return Malformed("field names may not hold an underscore: " + name);
     if (!IsVisible(value)) return Malformed("the value of " + name + " must be visible ASCII");
     for (size_t i = 0; i < std::size(kSingletons); ++i) {
-      if (kSingletons[i].size() != name.size() || !SameName(kSingletons[i], name)) continue;
-      if (seen & (1u << i)) return Malformed("the field " + std::string(kSingletons[i]) + " may stand only once");
+      const Singleton& singleton = kSingletons[i];
+      if (singleton.name.size() != name.size() || !SameName(singleton.name, name)) continue;
+      if (seen & (1u << i)) return Malformed("the field " + std::string(singleton.name) + " may stand only once");
       seen |= 1u << i;
-      if (i == 0) found.host = &value;
-      if (i == 1) found.length = &value;
-      if (i == 2) found.transfer = &value;
-      if (i == 4) found.encoding = &value;
-      if (i == 9) found.expect = &value;
+      if (singleton.kept) found.*singleton.kept = &value;
     }
   }
   if (!found.host || found.host->empty()) return Malformed("the field Host is missing");
@@ -103,12 +115,6 @@ bool IsToken(std::string_view text) {
   return !text.empty();
 }
 
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Takes a line with its CR LF off; the text holds at least one.
 std::string_view Line(std::string_view* text) {
   size_t end = text->find("\r\n");
@@ -136,9 +142,7 @@ Result<void> ParseFirstLine(std::string_view line, Head* head) {
 // RFC 9112 §9.3: the options of every Connection field. False: one that is no token.
 bool ReadConnection(std::string_view value, bool* close, bool* keep) {
   while (!value.empty()) {
-    size_t comma = value.find(',');
-    std::string_view option = Trimmed(value.substr(0, comma));
-    value = comma == value.npos ? std::string_view() : value.substr(comma + 1);
+    std::string_view option = TakePart(&value, ',');
     *close = *close || SameName(option, "close");
     *keep = *keep || SameName(option, "keep-alive");
     if (!option.empty() && !IsToken(option)) return false;

@@ -42,6 +42,7 @@ TEST(Guard, KeepsConnectionsAsTheyAsk) {
   EXPECT_TRUE(keeps("1.1"));
   EXPECT_FALSE(keeps("1.0"));
   EXPECT_TRUE(keeps("1.0\r\nConnection: Keep-Alive"));
+  EXPECT_FALSE(keeps("1.0\r\nConnection: keep-alive, close"));
   EXPECT_FALSE(keeps("1.1\r\nConnection: close"));
   EXPECT_FALSE(keeps("1.1\r\nConnection: x, CLOSE , y"));
   EXPECT_FALSE(keeps("1.1\r\nConnection: keep-alive\r\nConnection: close"));
@@ -71,6 +72,7 @@ TEST(Guard, RefusesWhatHasASecondReading) {
                                  "GET / HTTP/1.1\r\nHo\"st: a\r\n\r\n",
                                  "GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n",
                                  "GET / HTTP/1.1\r\n X: a\r\n\r\n",
+                                 "GET / HTTP/1.1\r\nConnection: a b\r\n\r\n",
                                  "GET / HTTP/1.1\r\nX\rY: b\r\n\r\n",
                                  "GET /\rX HTTP/1.1\r\n\r\n"}) {
     EXPECT_FALSE(ParseHead(text)) << text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP/1.1 in the words of this program; Beast stays behind server.cpp and client.cpp.
+// HTTP/1.1 in the words of this program; Beast stays behind client.cpp and head_text.cpp, Asio behind this folder.
 #pragma once
 
 #include <chrono>
@@ -84,8 +84,8 @@ struct ServerOptions {
   std::chrono::seconds idle_timeout{75};
   // A peer that takes nothing of an answer for this long is cut off, and one that is slower than 16 KiB/s after it.
   std::chrono::seconds write_timeout{30};
-  // Of all peers together, and of one (an IPv6 peer is its /64). What is more is answered with 503 TOO_MANY_CONNECTIONS
-  // (in TLS: not at all) and closed.
+  // Of all peers together, and of one (an IPv6 peer is its /64). What is more is answered with 503, UNAVAILABLE or
+  // TOO_MANY_CONNECTIONS (in TLS: not at all), and closed.
   int connections_max = 4096;
   int connections_per_peer = 512;
   // PEM files; with them the server speaks TLS 1.2 and 1.3 alone. Looked at each second: a changed pair serves the
@@ -94,6 +94,9 @@ struct ServerOptions {
   // Where long answers are compressed. Without it those of more than 16 KiB go out as they are.
   ThreadPool* compute = nullptr;
 };
+
+// Where to listen, from "host:port": localhost is 127.0.0.1, an IPv6 address stands in brackets.
+void SetAddress(std::string_view host_port, ServerOptions* options);
 
 // A server on one loop. Requests of a connection are answered one after the other, in order; what a client sends ahead
 // waits in a buffer of at most 32 KiB. Answers of text of 1 KiB or more are compressed for those who accept gzip
@@ -146,6 +149,8 @@ std::string PercentEncode(std::string_view text);
 // Decoded pairs in order. Errors: INVALID_QUERY.
 Result<std::vector<std::pair<std::string, std::string>>> ParseQuery(std::string_view query);
 
+// Where the page of an error code stands: "/problems/booking-conflict" of "BOOKING_CONFLICT".
+std::string ProblemType(std::string_view code);
 // An error as application/problem+json (RFC 9457) in the language, with Content-Language, Request-Id, and where the
 // code asks for them WWW-Authenticate, Retry-After or Allow. `strip` is a pointer prefix that the client does not know:
 // "#/listing".

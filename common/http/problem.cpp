@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
 
+#include "common/http/field_list.h"
 #include "common/http/http.h"
 #include "common/http/json.h"
 
@@ -10,16 +10,9 @@ namespace {
 
 constexpr std::string_view kQuotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
-std::string Kebab(std::string_view name) {
-  std::string out;
-  for (char c : name) out += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 bool Retryable(const Error& error) {
   int status = Entry(error.code).http_status;
-  return status == 408 || status == 429 || status == 503 || status == 504 ||
-         error.code == ErrorCode::kIdempotencyInProgress;
+  return status == 408 || status == 504 || RetryAfter(error);
 }
 
 std::string Stripped(const std::string& pointer, std::string_view strip) {
@@ -52,12 +45,6 @@ std::string Parameter(const Error& error, const char* name, std::string otherwis
   return found == error.params.end() ? otherwise : found->second;
 }
 
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 bool StartsWithTag(std::string_view range, std::string_view tag) {
   if (range.size() < tag.size()) return false;
   for (size_t i = 0; i < tag.size(); ++i) {
@@ -68,6 +55,12 @@ bool StartsWithTag(std::string_view range, std::string_view tag) {
 
 }  // namespace
 
+std::string ProblemType(std::string_view code) {
+  std::string out = "/problems/";
+  for (char c : code) out += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
 Response Problem(const Error& error, Language language, std::string_view request_id, std::string_view strip) {
   const ErrorEntry& entry = Entry(error.code);
   Response response;
@@ -76,7 +69,7 @@ Response Problem(const Error& error, Language language, std::string_view request
   out = "{";
   // A quota's problem has a type that is registered for all servers.
   bool quota = error.extensions.contains("violated-policies");
-  Member(&out, "type", JsonString(quota ? std::string(kQuotaExceeded) : "/problems/" + Kebab(entry.name)));
+  Member(&out, "type", JsonString(quota ? std::string(kQuotaExceeded) : ProblemType(entry.name)));
   Member(&out, "title", JsonString(Title(error.code, language)));
   Member(&out, "status", std::to_string(entry.http_status));
   Member(&out, "detail", JsonString(Detail(error.code, error.params, language)));
@@ -95,8 +88,7 @@ Response Problem(const Error& error, Language language, std::string_view request
   if (!request_id.empty()) fields.Set("Request-Id", std::string(request_id));
   if (error.code == ErrorCode::kUnauthenticated) fields.Set("WWW-Authenticate", "Bearer");
   if (error.code == ErrorCode::kMethodNotAllowed) fields.Set("Allow", Parameter(error, "allow", ""));
-  bool later = Retryable(error) && response.status != 408 && response.status != 504;
-  if (later) fields.Set("Retry-After", Parameter(error, "seconds", "1"));
+  if (std::optional<int> seconds = RetryAfter(error)) fields.Set("Retry-After", std::to_string(*seconds));
   return response;
 }
 
@@ -104,17 +96,9 @@ Language PreferredLanguage(std::string_view accept_language) {
   double zh = 0, en = 0;
   bool zh_first = true;
   while (!accept_language.empty()) {
-    size_t comma = accept_language.find(',');
-    std::string_view part = Trimmed(accept_language.substr(0, comma));
-    accept_language = comma == accept_language.npos ? std::string_view() : accept_language.substr(comma + 1);
-    size_t semicolon = part.find(';');
-    std::string_view range = Trimmed(part.substr(0, semicolon));
-    double weight = 1;
-    if (semicolon != part.npos) {
-      std::string_view parameter = Trimmed(part.substr(semicolon + 1));
-      if (!parameter.starts_with("q=")) continue;
-      std::from_chars(parameter.data() + 2, parameter.data() + parameter.size(), weight);
-    }
+    std::string_view part = TakePart(&accept_language, ',');
+    std::string_view range = TakePart(&part, ';');
+    double weight = Quality(part);
     if (StartsWithTag(range, "zh") || range == "*") zh = std::max(zh, weight);
     if (StartsWithTag(range, "en")) {
       if (zh == 0 && en == 0) zh_first = false;

@@ -109,15 +109,18 @@ struct ServerLife {
     bool failed_ = false;
   };
 
+  // Tells the peer why its connection ends, and ends it.
+  static Task<void> Tell(ConnectionPtr connection, Error error, Language language, std::chrono::seconds patience) {
+    Response response = Problem(error, language, FormatId("req", Uuid::New()));
+    std::string head = HeadText(response, Manner(), false);
+    connection->timed_out = false;
+    bool written = co_await WriteAll(connection, std::move(head), std::move(response.body), patience);
+    if (written) co_await Linger(connection);
+  }
+
   static Task<void> Refuse(StatePtr state, ConnectionPtr connection, Error error, Language language) {
     telemetry::Log(telemetry::Level::kInfo, "http.refused", {{"peer", connection->peer}, {"code", Name(error.code)}});
-    Response response = Problem(error, language, FormatId("req", Uuid::New()));
-    Manner manner;
-    std::string head = HeadText(response, manner, false);
-    connection->timed_out = false;
-    bool written =
-        co_await WriteAll(connection, std::move(head), std::move(response.body), state->options.write_timeout);
-    if (written) co_await Linger(connection);
+    co_await Tell(connection, std::move(error), language, state->options.write_timeout);
   }
 
   static void Drop(std::string* buffer, size_t count) {
@@ -162,6 +165,11 @@ struct ServerLife {
     co_return true;
   }
 
+  static Response Failed(std::string_view event, const std::string& cause, Language language) {
+    telemetry::Log(telemetry::Level::kError, event, {{"cause", cause}});
+    return Problem(Error::Internal(cause), language, FormatId("req", Uuid::New()));
+  }
+
   // The refusal of a request whose long body is not worth reading; nothing if it may be read.
   static Task<std::optional<Response>> Admit(StatePtr state, Request head, Language language) {
     std::string cause;
@@ -171,13 +179,7 @@ struct ServerLife {
     } catch (const std::exception& e) {
       cause = e.what();
     }
-    telemetry::Log(telemetry::Level::kError, "http.admit_failed", {{"cause", cause}});
-    co_return Problem(Error::Internal(cause), language, FormatId("req", Uuid::New()));
-  }
-
-  static Response HandlerFailed(const std::string& cause, Language language) {
-    telemetry::Log(telemetry::Level::kError, "http.handler_failed", {{"cause", cause}});
-    return Problem(Error::Internal(cause), language, FormatId("req", Uuid::New()));
+    co_return Failed("http.admit_failed", cause, language);
   }
 
   // What the request says about encodings, kept until the answer is there.
@@ -326,7 +328,7 @@ struct ServerLife {
     } catch (const std::exception& e) {
       cause = e.what();
     }
-    if (!handled) response = HandlerFailed(cause, opened->language);
+    if (!handled) response = Failed("http.handler_failed", cause, opened->language);
     if (response.drop) co_return false;
     if (WorthGzip(response)) {
       co_await Encode(state, opened->coding, &response);
@@ -421,12 +423,7 @@ struct ServerLife {
     ++state->being_turned_away;
     {
       Leave leave(state, connection);
-      Response response = Problem(error, Language::kZh, FormatId("req", Uuid::New()));
-      Manner manner;
-      std::string head = HeadText(response, manner, false);
-      bool written =
-          co_await WriteAll(connection, std::move(head), std::move(response.body), state->options.header_timeout);
-      if (written) co_await Linger(connection);
+      co_await Tell(connection, std::move(error), Language::kZh, state->options.header_timeout);
     }
     --state->being_turned_away;
   }
@@ -519,6 +516,14 @@ struct ServerLife {
     }
   }
 };
+
+void SetAddress(std::string_view host_port, ServerOptions* options) {
+  size_t colon = std::min(host_port.rfind(':'), host_port.size());
+  std::string_view host = host_port.substr(0, colon), port = host_port.substr(std::min(colon + 1, host_port.size()));
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  options->address = host == "localhost" ? "127.0.0.1" : std::string(host);
+  options->port = std::atoi(std::string(port).c_str());
+}
 
 Server::Server(Executor executor, ServerOptions options, Handler handler)
     : state_(std::make_shared<State>(std::move(executor), std::move(options), std::move(handler))) {}

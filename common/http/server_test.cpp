@@ -3,12 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <thread>
 
 #include "common/http/http.h"
 #include "common/http/raw_socket.h"
+#include "common/http/server_world.h"
 
 namespace millrace::http {
 namespace {
@@ -18,7 +17,7 @@ using std::chrono::seconds;
 
 class ServerTest : public testing::Test {
  protected:
-  ServerTest() : work_(context_.get_executor()) {
+  ServerTest() {
     options_.header_timeout = seconds(1);
     options_.body_timeout = seconds(1);
     options_.idle_timeout = seconds(2);
@@ -26,28 +25,10 @@ class ServerTest : public testing::Test {
     options_.admit = [this](Request head) { return Admit(std::move(head)); };
   }
   void SetUp() override {
-    server_ = std::make_unique<Server>(context_.get_executor(), options_,
-                                       [this](Request request) { return Handle(std::move(request)); });
-    Result<int> port = server_->Start();
-    ASSERT_TRUE(port) << port.error().cause;
-    port_ = *port;
-    thread_ = std::thread([this] { context_.run(); });
+    world_ = std::make_unique<ServerWorld>(options_, [this](Request request) { return Handle(std::move(request)); });
+    port_ = world_->port();
   }
-  void TearDown() override {
-    Drain(milliseconds(2000));
-    work_.reset();
-    thread_.join();
-    server_.reset();
-  }
-  void Drain(milliseconds grace) {
-    std::atomic<bool> done = false;
-    Spawn(context_.get_executor(), DrainThen(grace, &done), "drain");
-    while (!done) std::this_thread::sleep_for(milliseconds(5));
-  }
-  Task<void> DrainThen(milliseconds grace, std::atomic<bool>* done) {
-    co_await server_->Drain(grace);
-    *done = true;
-  }
+  void TearDown() override { world_.reset(); }
   // Answers with what it saw: "METHOD target|body|fields that must never come from a trailer".
   Task<Response> Handle(Request request) {
     ++handled_;
@@ -89,11 +70,8 @@ class ServerTest : public testing::Test {
     return answer;
   }
 
-  boost::asio::io_context context_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   ServerOptions options_;
-  std::unique_ptr<Server> server_;
-  std::thread thread_;
+  std::unique_ptr<ServerWorld> world_;
   int port_ = 0;
   std::atomic<int> handled_ = 0, asked_ = 0, streams_ended_ = 0;
   bool closed_ = false;
@@ -279,7 +257,7 @@ TEST_F(ServerTest, DrainsRequestsInFlightAndEndsStreams) {
   idle.Receive("||");
   stream.Receive("data: 1");
   auto begin = std::chrono::steady_clock::now();
-  Drain(milliseconds(3000));
+  world_->Drain(milliseconds(3000));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(2800));
   std::string answer = slow.Receive();
   EXPECT_NE(answer.find("GET /slow"), answer.npos);
@@ -326,7 +304,7 @@ TEST_F(ServerTest, ClientFetches) {
 TEST_F(ServerTest, RefusesATakenPort) {
   ServerOptions options;
   options.port = port_;
-  Server second(context_.get_executor(), options, nullptr);
+  Server second(world_->executor(), options, nullptr);
   Result<int> port = second.Start();
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().cause.find(std::to_string(port_)), std::string::npos);

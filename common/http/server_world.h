@@ -24,19 +24,24 @@ class ServerWorld {
     thread_ = std::thread([this] { context_.run(); });
   }
   ~ServerWorld() {
-    std::atomic<bool> done = false;
-    Spawn(context_.get_executor(), Drain(&done), "drain");
-    while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    Drain(std::chrono::milliseconds(2000));
     work_.reset();
     thread_.join();
     server_.reset();
   }
+  // Returns when the server has drained.
+  void Drain(std::chrono::milliseconds grace) {
+    std::atomic<bool> done = false;
+    Spawn(context_.get_executor(), DrainThen(grace, &done), "drain");
+    while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  Executor executor() { return context_.get_executor(); }
   int port() const { return port_; }
   std::string url(const std::string& scheme = "http") const { return scheme + "://localhost:" + std::to_string(port_); }
 
  private:
-  Task<void> Drain(std::atomic<bool>* done) {
-    co_await server_->Drain(std::chrono::milliseconds(1000));
+  Task<void> DrainThen(std::chrono::milliseconds grace, std::atomic<bool>* done) {
+    co_await server_->Drain(grace);
     *done = true;
   }
 

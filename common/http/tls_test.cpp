@@ -7,6 +7,7 @@
 #include "common/http/raw_socket.h"
 #include "common/http/server_world.h"
 #include "tests/support/certificates.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::http {
 namespace {

@@ -14,6 +14,7 @@
 #include "common/postgres/rows.h"
 #include "common/telemetry/call.h"
 #include "common/telemetry/span.h"
+#include "common/postgres/session.h"
 
 namespace millrace::postgres {
 namespace {
@@ -46,12 +47,6 @@ class PqRows final : public ResultData {
   std::unique_ptr<PGresult, FreeResult> result_;
 };
 
-Error Unavailable(std::string cause) {
-  Error error(ErrorCode::kUnavailable);
-  error.cause = std::move(cause);
-  return error;
-}
-
 std::string Quoted(PGconn* connection, const std::string& name) {
   char* quoted = PQescapeIdentifier(connection, name.data(), name.size());
   std::string text = quoted ? quoted : "";
@@ -63,10 +58,7 @@ std::string Quoted(PGconn* connection, const std::string& name) {
 Result<PGconn*> Connect(const DatabaseOptions& options) {
   PGconn* connection = PQconnectdb(options.url.c_str());
   PQsetNoticeProcessor(connection, [](void*, const char*) {}, nullptr);
-  std::string setup = "SET statement_timeout = " + std::to_string(options.statement_timeout_ms);
-  setup += "; SET client_min_messages = warning";
-  if (!options.role.empty()) setup += "; SET ROLE " + Quoted(connection, options.role);
-  if (!options.schema.empty()) setup += "; SET search_path = " + Quoted(connection, options.schema);
+  std::string setup = SessionSetup(options, [&](const std::string& name) { return Quoted(connection, name); });
   bool good = PQstatus(connection) == CONNECTION_OK;
   if (good) {
     std::unique_ptr<PGresult, FreeResult> done(PQexec(connection, setup.c_str()));
@@ -74,7 +66,7 @@ Result<PGconn*> Connect(const DatabaseOptions& options) {
   }
   good = good && PQsetnonblocking(connection, 1) == 0 && PQenterPipelineMode(connection) == 1;
   if (good) return connection;
-  Error error = Unavailable(PQerrorMessage(connection));
+  Error error = Error::Unavailable(PQerrorMessage(connection));
   PQfinish(connection);
   return Fail(std::move(error));
 }
@@ -201,9 +193,7 @@ struct Pipeline::Link : std::enable_shared_from_this<Link> {
     if (status == PGRES_FATAL_ERROR) {
       const char* state = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
       std::string_view code = state ? state : "";
-      // The server is going down or has ended this session, or it is no primary any more.
-      bool over = code.empty() || code.starts_with("57P") || code.starts_with("08") || code == "25006";
-      if (over) {
+      if (code.empty() || EndsSession(code)) {
         expected.push_front(std::move(next));  // so that Break finds it
         return false;
       }
@@ -313,7 +303,7 @@ Task<Result<Rows>> Pipeline::Query(Statement statement, Params params) {
     }
     if (fresh) break;
   }
-  co_return Fail(Unavailable("the connection to PostgreSQL broke"));
+  co_return Fail(Error::Unavailable("the connection to PostgreSQL broke"));
 }
 
 }  // namespace millrace::postgres

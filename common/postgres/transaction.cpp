@@ -14,6 +14,7 @@
 #include "common/telemetry/call.h"
 #include "common/telemetry/metrics.h"
 #include "common/telemetry/span.h"
+#include "common/postgres/session.h"
 
 namespace millrace::postgres {
 namespace {
@@ -132,9 +133,7 @@ bool SqlError::Temporary() const {
 
 Error SqlError::ToError() const {
   if (!Temporary()) return Error::Internal(sqlstate_ + " " + what());
-  Error error(ErrorCode::kUnavailable);
-  error.cause = sqlstate_ + " " + what();
-  return error;
+  return Error::Unavailable(sqlstate_ + " " + what());
 }
 
 Rows::Rows(std::shared_ptr<const ResultData> result)
@@ -175,9 +174,7 @@ auto Guarded(F work) {
   } catch (const pqxx::in_doubt_error& e) {
     throw ConnectionLost(e.what());
   } catch (const pqxx::sql_error& e) {
-    // Class 57P: the server is going down or has ended this session. 25006: it is no primary any more.
-    const std::string& state = e.sqlstate();
-    if (state.starts_with("57P") || state.starts_with("08") || state == "25006") throw ConnectionLost(e.what());
+    if (EndsSession(e.sqlstate())) throw ConnectionLost(e.what());
     throw SqlError(e.what(), SqlStateOf(e));
   }
 }
@@ -241,11 +238,7 @@ std::unique_ptr<Connection> Connect(const DatabaseOptions& options) {
     connection->service = options.schema;
     connection->link = std::make_unique<pqxx::connection>(options.url);
     pqxx::nontransaction session(*connection->link);
-    std::string setup = "SET statement_timeout = " + std::to_string(options.statement_timeout_ms);
-    setup += "; SET client_min_messages = warning";
-    if (!options.role.empty()) setup += "; SET ROLE " + session.quote_name(options.role);
-    if (!options.schema.empty()) setup += "; SET search_path = " + session.quote_name(options.schema);
-    session.exec(setup);
+    session.exec(SessionSetup(options, [&](const std::string& name) { return session.quote_name(name); }));
     return connection;
   });
 }
@@ -301,9 +294,7 @@ Result<void> Database::RunHere(const std::function<void(Transaction&)>& work) {
     } catch (const ConnectionLost& e) {
       // A connection that died while it idled shows at its first statement; before COMMIT a fresh one may run it again.
       if (!e.in_commit() && attempt < kAttempts) continue;
-      Error error(ErrorCode::kUnavailable);
-      error.cause = e.what();
-      return Fail(std::move(error));
+      return Fail(Error::Unavailable(e.what()));
     } catch (const std::exception& e) {
       return Fail(Error::Internal(e.what()));
     }
@@ -317,9 +308,7 @@ Result<void> Database::ExecuteAlone(const std::string& sql) {
     PqxxTransaction(*connection, session).ExecuteText(sql);
     return {};
   } catch (const ConnectionLost& e) {
-    Error error(ErrorCode::kUnavailable);
-    error.cause = e.what();
-    return Fail(std::move(error));
+    return Fail(Error::Unavailable(e.what()));
   } catch (const std::exception& e) {
     return Fail(Error::Internal(e.what()));
   }

@@ -147,12 +147,6 @@ Result<std::string> Unpack(std::string_view packed) {
   return Fail(std::move(error));
 }
 
-Error Unavailable(std::string cause) {
-  Error error(ErrorCode::kUnavailable);
-  error.cause = std::move(cause);
-  return error;
-}
-
 telemetry::Histogram& BatchSizes() {
   static const telemetry::Buckets sizes{{1, 2, 4, 8, 16, 32, 64}, 1};
   static telemetry::Histogram& histogram =
@@ -250,15 +244,15 @@ void WriterCore::RunBatch(std::vector<std::shared_ptr<Slot>>& slots) {
     } catch (const ConnectionLost& e) {
       if (!e.in_commit() && attempt < 3 && slots.size() == 1) continue;
       if (e.in_commit() || slots.size() == 1) {
-        for (auto& slot : slots) slot->outcome = std::unexpected<Error>(Unavailable(e.what()));
+        for (auto& slot : slots) slot->outcome = std::unexpected<Error>(Error::Unavailable(e.what()));
         return;
       }
     } catch (const RolledBack&) {
       return;
     } catch (const TwinCame&) {
-      failure = Unavailable("a twin of the command is being decided");
+      failure = Error::Unavailable("a twin of the command is being decided");
     } catch (const PositionMoved&) {
-      failure = Unavailable("the events were applied by another process");
+      failure = Error::Unavailable("the events were applied by another process");
       break;
     } catch (const FenceLost&) {
       if (slots.size() == 1) {

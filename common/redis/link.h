@@ -11,6 +11,8 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <random>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "common/async/task.h"
+#include "common/redis/address.h"
 
 namespace millrace::redis {
 
@@ -29,32 +32,6 @@ using std::chrono::milliseconds;
 inline constexpr milliseconds kAnswer{3000};  // a server that says nothing for so long is gone
 inline constexpr milliseconds kBackoffFirst{100};
 inline constexpr milliseconds kBackoffMax{5000};
-
-struct Address {
-  std::string path;  // of a Unix socket
-  std::string host, port;
-  bool valid() const { return !path.empty() || !host.empty(); }
-};
-
-inline Address ParseUrl(std::string_view url) {
-  Address address;
-  if (url.starts_with("unix:")) {
-    url.remove_prefix(5);
-    while (url.starts_with("//")) url.remove_prefix(1);
-    address.path = url;
-    return address;
-  }
-  if (!url.starts_with("redis://")) return address;
-  url.remove_prefix(8);
-  while (url.ends_with('/')) url.remove_suffix(1);
-  size_t colon = url.rfind(':');
-  bool has_port = colon != std::string_view::npos && url.find(']', colon) == std::string_view::npos;
-  address.host = url.substr(0, has_port ? colon : url.size());
-  address.port = has_port ? url.substr(colon + 1) : "6379";
-  if (address.host.starts_with('[') && address.host.ends_with(']'))
-    address.host = address.host.substr(1, address.host.size() - 2);
-  return address;
-}
 
 // Tells hiredis what the loop sees. It waits on a descriptor of its own, because hiredis closes its one whenever it
 // likes, also within its own handlers; `context` is null from then on.
@@ -100,7 +77,11 @@ class Link : public std::enable_shared_from_this<Link> {
         backoff_timer_(executor),
         answer_timer_(executor) {}
 
-  void Start() { Connect(); }
+  void Start() {
+    // hiredis writes to a socket that the server may have closed.
+    if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) std::abort();
+    Connect();
+  }
 
   void Stop() {
     stopped_ = true;

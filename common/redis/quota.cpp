@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/redis/quota.h"
 
-#include <csignal>
-#include <cstdlib>
-
 #include "common/redis/link.h"
 
 namespace millrace::redis {
@@ -29,35 +26,29 @@ return {granted, math.ceil(whole - now)}
 
 }  // namespace
 
-struct QuotaStore::State {
-  std::shared_ptr<Link> link;
-};
-
-QuotaStore::QuotaStore(Executor executor, std::string url) : state_(std::make_shared<State>()) {
+QuotaStore::QuotaStore(Executor executor, std::string url) {
   Address address = ParseUrl(url);
-  if (address.valid()) state_->link = std::make_shared<Link>(std::move(executor), std::move(address), [](bool) {});
+  if (address.valid()) link_ = std::make_shared<Link>(std::move(executor), std::move(address), [](bool) {});
 }
 
 QuotaStore::~QuotaStore() { Stop(); }
 
 void QuotaStore::Start() {
-  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) std::abort();
-  if (state_->link) state_->link->Start();
+  if (link_) link_->Start();
 }
 
 void QuotaStore::Stop() {
-  if (state_->link) state_->link->Stop();
-  state_->link = nullptr;
+  if (link_) link_->Stop();
+  link_ = nullptr;
 }
 
 Task<std::optional<QuotaLease>> QuotaStore::Take(std::string key, int64_t wanted, int64_t quota,
                                                  std::chrono::microseconds window) {
-  std::shared_ptr<Link> link = state_->link;
+  std::shared_ptr<Link> link = link_;
   if (!link || !link->ready() || link->pending() >= kPendingMax) co_return std::nullopt;
   struct Asked {
     explicit Asked(Executor executor) : answered(std::move(executor)) {}
     Wakeup answered;
-    bool done = false;
     std::optional<QuotaLease> lease;
   };
   Executor executor = co_await CurrentExecutor();
@@ -70,7 +61,6 @@ Task<std::optional<QuotaLease>> QuotaStore::Take(std::string key, int64_t wanted
                                     std::to_string(quota),
                                     std::to_string(window.count())};
   bool sent = link->Send(words, kAnswer, [asked](redisReply* reply) {
-    asked->done = true;
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
         reply->element[0]->type == REDIS_REPLY_INTEGER && reply->element[1]->type == REDIS_REPLY_INTEGER) {
       asked->lease = QuotaLease{reply->element[0]->integer, std::chrono::microseconds(reply->element[1]->integer)};
@@ -78,7 +68,7 @@ Task<std::optional<QuotaLease>> QuotaStore::Take(std::string key, int64_t wanted
     asked->answered.Signal();
   });
   if (!sent) co_return std::nullopt;
-  if (!asked->done) co_await asked->answered.Wait(kPatience);
+  co_await asked->answered.Wait(kPatience);
   co_return asked->lease;
 }
 

@@ -11,6 +11,8 @@
 
 namespace millrace::redis {
 
+class Link;
+
 // What was taken of a quota, and how long it takes until the quota is whole again if nothing more is taken.
 struct QuotaLease {
   int64_t granted = 0;
@@ -31,8 +33,7 @@ class QuotaStore {
                                        std::chrono::microseconds window);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<Link> link_;
 };
 
 }  // namespace millrace::redis

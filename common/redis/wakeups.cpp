@@ -53,8 +53,6 @@ struct Wakeups::State : std::enable_shared_from_this<Wakeups::State> {
       telemetry::Log(telemetry::Level::kError, "redis.bad_url", {{"setting", "redis_url"}});  // it may hold a password
       return;
     }
-    // hiredis writes to a socket that the server may have closed.
-    if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) std::abort();
     std::weak_ptr<State> weak = weak_from_this();
     announcer = std::make_shared<Link>(executor, address, [](bool) {});
     reader = std::make_shared<Link>(executor, address, [weak](bool ready) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/base/words.h"
+
 namespace millrace::rpc {
 namespace {
 
@@ -36,20 +38,9 @@ std::string Get(const MetadataLookup& lookup, std::string_view name) {
   return lookup(std::string(name) + "-bin").value_or("");
 }
 
-std::string Join(const std::set<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
-  return text;
-}
-
-std::set<std::string> Split(const std::string& text) {
-  std::set<std::string> words;
-  for (size_t start = 0; start < text.size();) {
-    size_t comma = std::min(text.find(',', start), text.size());
-    words.insert(text.substr(start, comma - start));
-    start = comma + 1;
-  }
-  return words;
+std::set<std::string> WordSet(const std::string& text) {
+  std::vector<std::string> words = SplitWords(text);
+  return {words.begin(), words.end()};
 }
 
 }  // namespace
@@ -59,8 +50,8 @@ std::vector<MetadataPair> WriteContext(const CallContext& context) {
   if (!context.organization.IsNil()) Put(&pairs, kOrganization, FormatId("org", context.organization));
   Put(&pairs, kActor, context.actor);
   if (!context.member.IsNil()) Put(&pairs, kMember, FormatId("usr", context.member));
-  Put(&pairs, kRoles, Join(context.roles));
-  Put(&pairs, kScopes, Join(context.scopes));
+  Put(&pairs, kRoles, JoinWords(context.roles));
+  Put(&pairs, kScopes, JoinWords(context.scopes));
   if (context.organization_verified) Put(&pairs, kVerified, "1");
   Put(&pairs, kRequestId, context.request_id);
   Put(&pairs, kTraceparent, context.traceparent);
@@ -80,8 +71,8 @@ CallContext ReadContext(const MetadataLookup& lookup) {
   context.organization = IdOrNil(Get(lookup, kOrganization));
   context.actor = Get(lookup, kActor);
   context.member = IdOrNil(Get(lookup, kMember));
-  context.roles = Split(Get(lookup, kRoles));
-  context.scopes = Split(Get(lookup, kScopes));
+  context.roles = WordSet(Get(lookup, kRoles));
+  context.scopes = WordSet(Get(lookup, kScopes));
   context.organization_verified = Get(lookup, kVerified) == "1";
   context.request_id = Get(lookup, kRequestId);
   context.traceparent = Get(lookup, kTraceparent);

@@ -45,4 +45,17 @@ std::string NextPageToken(const Uuid& last, const std::string& filter) {
   return crypto::Base64Url(bytes);
 }
 
+Uuid PlaceOf(int64_t number) {
+  Uuid place;
+  place.bytes[0] = 1;  // never nil
+  for (int i = 0; i < 8; ++i) place.bytes[15 - i] = static_cast<uint8_t>(static_cast<uint64_t>(number) >> (8 * i));
+  return place;
+}
+
+int64_t NumberOf(const Uuid& place) {
+  uint64_t number = 0;
+  for (int i = 8; i < 16; ++i) number = number << 8 | place.bytes[i];
+  return static_cast<int64_t>(number);
+}
+
 }  // namespace millrace::rpc

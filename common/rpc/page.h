@@ -20,5 +20,8 @@ struct Page {
 Result<Page> ReadPage(int page_size, const std::string& page_token, const std::string& filter);
 // The token of the page after `last`.
 std::string NextPageToken(const Uuid& last, const std::string& filter);
+// For lists that are ordered by a number: the id that a token holds for it, and the number of such an id.
+Uuid PlaceOf(int64_t number);
+int64_t NumberOf(const Uuid& place);
 
 }  // namespace millrace::rpc

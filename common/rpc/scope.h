@@ -11,7 +11,7 @@
 
 namespace millrace::rpc {
 
-// The scope that a route needs: {"GET", "/v1/bookings/{id}:cancel"} needs "bookings:read". Empty if the path has no
+// The scope that a route needs: {"POST", "/v1/bookings/{id}:cancel"} needs "bookings:write". Empty if the path has no
 // second segment.
 std::string ScopeOf(std::string_view http_method, std::string_view path);
 // Whether `scopes` (none: everything) contain what `needed`, or wider.

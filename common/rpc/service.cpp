@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "common/base/crash_point.h"
+#include "common/base/words.h"
 #include "common/crypto/crypto.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/metadata.h"
@@ -49,9 +50,7 @@ Result<void> CheckCaller(const type::MethodRules& rules, const CallContext& cont
   if (rules.internal() && !context.IsService()) return refused("service");
   if (!rules.roles().empty() &&
       std::ranges::none_of(rules.roles(), [&](const std::string& r) { return context.Has(r); })) {
-    std::string roles;
-    for (const std::string& role : rules.roles()) roles += (roles.empty() ? "" : ", ") + role;
-    return refused(std::move(roles));
+    return refused(JoinWords(rules.roles(), ", "));
   }
   if (rules.verified() && !context.organization_verified) return Fail(ErrorCode::kOrganizationNotVerified);
   return {};

@@ -71,14 +71,6 @@ std::string FieldPath(std::string_view pointer) {
   return path;
 }
 
-// Seconds until a retry may succeed; 0 if it will not.
-int RetrySeconds(const Error& error) {
-  int status = Entry(error.code).http_status;
-  if (status != 429 && status != 503 && error.code != ErrorCode::kIdempotencyInProgress) return 0;
-  auto said = error.params.find("seconds");
-  return said == error.params.end() ? 1 : std::max(1, std::atoi(said->second.c_str()));
-}
-
 }  // namespace
 
 WireStatus ToStatus(const Error& error) { return Wire(StatusOf(error)); }
@@ -100,7 +92,7 @@ WireStatus ToPublicStatus(const Error& error, Language language, const std::stri
   google::rpc::RequestInfo call;
   call.set_request_id(request_id);
   status.add_details()->PackFrom(call);
-  if (int seconds = RetrySeconds(error)) {
+  if (int seconds = RetryAfter(error).value_or(0)) {
     google::rpc::RetryInfo retry;
     retry.mutable_retry_delay()->set_seconds(seconds);
     status.add_details()->PackFrom(retry);

@@ -45,11 +45,7 @@ http::Response Answer(const http::Request& request, const std::string& version, 
 Admin::Admin(Executor executor, std::string address, std::string version, const Health& health) {
   telemetry::RegisterProcessMetrics(version);
   http::ServerOptions options;
-  size_t colon = address.rfind(':');
-  options.address = address.substr(0, colon);
-  if (options.address == "localhost") options.address = "127.0.0.1";
-  if (options.address.starts_with('[')) options.address = options.address.substr(1, options.address.size() - 2);
-  options.port = std::atoi(address.c_str() + (colon == address.npos ? address.size() : colon + 1));
+  http::SetAddress(address, &options);
   options.connections_max = 64;
   http::Handler handler = [version, &health](http::Request request) -> Task<http::Response> {
     co_return Answer(request, version, health);

@@ -174,6 +174,7 @@ std::string MetricsText() {
 }
 
 int64_t SteadyNanos() { return Nanos(CLOCK_MONOTONIC); }
+int64_t UnixNanos() { return Nanos(CLOCK_REALTIME); }
 
 void RegisterProcessMetrics(const std::string& version) {
   static std::once_flag once;

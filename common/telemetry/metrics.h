@@ -130,6 +130,8 @@ inline constexpr std::string_view kMetricsMediaType = "text/plain; version=0.0.4
 
 // Nanoseconds of a clock that only goes forward.
 int64_t SteadyNanos();
+// Since 1970, by the wall clock.
+int64_t UnixNanos();
 
 // Registers millrace_build_info and the process's own: memory, CPU time, descriptors, start time, threads. Once.
 void RegisterProcessMetrics(const std::string& version);

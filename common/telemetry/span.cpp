@@ -25,12 +25,6 @@ Queue& TheQueue() {
   return *queue;
 }
 
-int64_t UnixNanos() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
-}
-
 std::unique_ptr<SpanRecord> Begin(std::string_view name, SpanKind kind, std::string_view own, std::string_view parent) {
   auto record = std::make_unique<SpanRecord>();
   record->name = name;

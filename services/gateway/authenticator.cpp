@@ -2,6 +2,7 @@
 #include "services/gateway/authenticator.h"
 
 #include "common/crypto/crypto.h"
+#include "common/http/http.h"
 
 namespace millrace::gateway {
 namespace {
@@ -12,10 +13,7 @@ constexpr size_t kTokenMax = 256;
 // The token of "Bearer x"; the scheme's name has no case. Empty if there is none.
 std::string TokenOf(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";
-  if (authorization.size() <= kScheme.size()) return "";
-  for (size_t i = 0; i < kScheme.size(); ++i) {
-    if (std::tolower(static_cast<unsigned char>(authorization[i])) != kScheme[i]) return "";
-  }
+  if (!http::SameName(authorization.substr(0, kScheme.size()), kScheme)) return "";
   authorization.remove_prefix(kScheme.size());
   while (authorization.starts_with(' ')) authorization.remove_prefix(1);
   bool plain = authorization.size() <= kTokenMax && authorization.find_first_of(" ,\t") == authorization.npos;

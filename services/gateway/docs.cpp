@@ -299,7 +299,7 @@ class Page {
       }
       bad += "<li><b>" + status + "</b>";
       for (const JsonValue& code : codes->items)
-        bad += " <a href=\"/problems/" + Kebab(code.text) + "\"><code>" + Html(code.text) + "</code></a>";
+        bad += " <a href=\"" + http::ProblemType(code.text) + "\"><code>" + Html(code.text) + "</code></a>";
       bad += "</li>\n";
     }
     return Fold(words_.answer, good) + Fold(words_.errors, bad.empty() ? "" : "<ul>" + bad + "</ul>");

@@ -12,6 +12,7 @@
 #include "common/telemetry/span.h"
 #include "common/telemetry/trace.h"
 #include "services/gateway/authenticator.h"
+#include "services/gateway/call.h"
 #include "services/gateway/expand.h"
 #include "services/gateway/grpc_edge.h"
 #include "services/gateway/limiter.h"
@@ -34,7 +35,6 @@ using google::protobuf::Message;
 constexpr const char* kSignatureFields[] = {"webhook-id", "webhook-timestamp", "webhook-signature"};
 const std::string kStreamScope = "events:read";
 constexpr size_t kSignedBodyBytes = 4 * 1024;
-constexpr size_t kTraceStateBytes = 512;
 
 // What one request's answer is made of, beside the answer.
 struct Exchange {
@@ -97,17 +97,8 @@ struct Gateway::State : std::enable_shared_from_this<State> {
 
   static Exchange Begin(const http::Request& request) {
     Exchange exchange;
-    CallContext& context = exchange.context;
-    context.request_id = FormatId("req", Uuid::New());
-    std::string_view given = request.fields.Get("traceparent");
-    context.traceparent = telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given)
-                                                          : telemetry::NewTraceparent(telemetry::RecordsSpans());
-    std::string_view state = request.fields.Get("tracestate");
-    if (telemetry::IsTraceparent(given) && !state.empty() && state.size() <= kTraceStateBytes) {
-      context.headers["tracestate"] = std::string(state);
-    }
-    context.language = http::PreferredLanguage(request.fields.Get("Accept-Language"));
-    context.deadline = WallNow() + limits::kCallDeadline;
+    exchange.context = BeginCall(request.fields.Get("traceparent"), request.fields.Get("tracestate"),
+                                 request.fields.Get("Accept-Language"));
     return exchange;
   }
 
@@ -385,9 +376,9 @@ struct Gateway::State : std::enable_shared_from_this<State> {
     }
     response.fields.Set("Request-Id", context.request_id);
     response.fields.Set("traceparent", context.traceparent);
-    ObserveRequest(request.method, exchange.route, response.status, std::chrono::steady_clock::now() - exchange.begin);
-    auto took =
-        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - exchange.begin);
+    auto lasted = std::chrono::steady_clock::now() - exchange.begin;
+    ObserveRequest(request.method, exchange.route, response.status, lasted);
+    auto took = std::chrono::duration_cast<std::chrono::milliseconds>(lasted);
     std::string organization = context.organization.IsNil() ? "" : FormatId("org", context.organization);
     auto level = response.status >= 500 ? telemetry::Level::kWarning : telemetry::Level::kInfo;
     telemetry::Log(level, "http.request",
@@ -414,13 +405,8 @@ Gateway::Gateway(runtime::Environment& environment) : state_(std::make_shared<St
 Gateway::~Gateway() = default;
 
 Task<Result<int>> Gateway::Start() {
-  const std::string& address = state_->environment.settings->Get("http_address");
-  size_t colon = address.rfind(':');
   http::ServerOptions options;
-  options.address = address.substr(0, colon);
-  if (options.address == "localhost") options.address = "127.0.0.1";
-  if (options.address.starts_with('[')) options.address = options.address.substr(1, options.address.size() - 2);
-  options.port = colon == std::string::npos ? 8080 : std::atoi(address.c_str() + colon + 1);
+  http::SetAddress(state_->environment.settings->Get("http_address"), &options);
   options.tls_certificate = state_->environment.settings->Get("tls_certificate");
   options.tls_key = state_->environment.settings->Get("tls_key");
   options.connections_per_peer = static_cast<int>(state_->environment.settings->Int("http_connections_per_peer"));

@@ -9,6 +9,7 @@
 #include "common/http/http.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
+#include "services/gateway/call.h"
 #include "services/gateway/contract.h"
 #include "services/gateway/transcode.h"
 
@@ -79,11 +80,7 @@ struct GrpcEdge::State {
   Result<void> Begin(const rpc::EdgeCall& call, Exchange* exchange) const {
     exchange->route = routes.at(call.method);
     CallContext& context = exchange->context;
-    context.request_id = FormatId("req", Uuid::New());
-    std::string given = Header(call, "traceparent");
-    context.traceparent =
-        telemetry::IsTraceparent(given) ? telemetry::ChildTraceparent(given) : telemetry::NewTraceparent();
-    context.language = http::PreferredLanguage(Header(call, "accept-language"));
+    context = BeginCall(Header(call, "traceparent"), Header(call, "tracestate"), Header(call, "accept-language"));
     context.deadline = std::min<Time>(call.deadline, WallNow() + exchange->route->deadline);
     http::Fields conditions;
     for (const char* name : {"idempotency-key", "if-match"}) {

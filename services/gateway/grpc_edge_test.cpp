@@ -3,9 +3,6 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <set>
 #include <thread>
 
@@ -18,7 +15,7 @@
 #include "millrace/listing/v1/listing.pb.h"
 #include "millrace/runtime/v1/runtime.pb.h"
 #include "services/gateway/contract.h"
-#include "services/gateway/module.h"
+#include "services/gateway/gateway_world.h"
 #include "services/gateway/routes.h"
 #include "tests/support/role_certificates.h"
 
@@ -36,62 +33,20 @@ const std::vector<rpc::MetadataPair> kKey = {{"authorization", "Bearer sk_test_g
 const std::vector<std::string> kServices = {"identity", "listing", "matching",     "operations",
                                             "escrow",   "credit",  "notifications"};
 
-class GrpcEdgeTest : public testing::Test {
+class GrpcEdgeTest : public GatewayWorld {
  protected:
-  GrpcEdgeTest() : work_(context_.get_executor()) {
-    settings_.Set("http_address", "127.0.0.1:0", "test");
+  GrpcEdgeTest() : GatewayWorld(kServices) {
     settings_.Set("grpc_address", "127.0.0.1:0", "test");
-    settings_.Set("drain_seconds", "6", "test");
-    environment_.executor = context_.get_executor();
-    environment_.settings = &settings_;
-    environment_.wakeups = &bus_;
-    for (const std::string& name : kServices) {
-      services_[name] = std::make_unique<rpc::Service>(name);
-      channels_[name] = rpc::LocalChannel(*services_[name]);
-    }
-    environment_.channel = [this](std::string_view name) -> rpc::Channel& { return *channels_.at(std::string(name)); };
-    organization_ = FormatId("org", Uuid::New());
     Register();
   }
   void SetUp() override {
-    thread_ = std::thread([this] { context_.run(); });
-    gateway_ = MakeGateway(environment_);
-    Run([this]() -> Task<void> {
-      Result<int> port = co_await gateway_->Start();
-      EXPECT_TRUE(port) << port.error().cause;
-    });
+    GatewayWorld::SetUp();
     ASSERT_NE(gateway_->grpc_port(), 0);
     client_ = std::make_unique<rpc::EdgeClient>("127.0.0.1:" + std::to_string(gateway_->grpc_port()));
   }
   void TearDown() override {
     client_.reset();
-    Run([this]() -> Task<void> { co_await gateway_->Drain(); });
-    work_.reset();
-    thread_.join();
-    gateway_.reset();
-  }
-  void Run(std::function<Task<void>()> body) {
-    std::atomic<bool> done = false;
-    Spawn(context_.get_executor(), Then(&body, &done), "test");
-    while (!done) std::this_thread::sleep_for(2ms);
-  }
-  static Task<void> Then(std::function<Task<void>()>* body, std::atomic<bool>* done) {
-    co_await (*body)();
-    *done = true;
-  }
-  template <class Request, class Response>
-  void On(const char* service, const char* method,
-          std::function<Result<Response>(const CallContext&, const Request&)> handler) {
-    services_[service]->On<Request, Response>(method, [this, handler](CallContext context, Request request) {
-      return Answer<Request, Response>(handler, std::move(context), std::move(request));
-    });
-  }
-  template <class Request, class Response>
-  Task<Result<Response>> Answer(std::function<Result<Response>(const CallContext&, const Request&)> handler,
-                                CallContext context, Request request) {
-    seen_ = context;
-    if (slow_) co_await Sleep(500ms);
-    co_return handler(context, request);
+    GatewayWorld::TearDown();
   }
   void Register() {
     for (const std::string& name : kServices) {
@@ -159,19 +114,7 @@ class GrpcEdgeTest : public testing::Test {
     return reply.ok() && reply.message.size() == 2 ? reply.message[1] : 0;
   }
 
-  boost::asio::io_context context_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  runtime::Settings settings_;
-  runtime::WakeupBus bus_;
-  runtime::Environment environment_;
-  std::map<std::string, std::unique_ptr<rpc::Service>> services_;
-  std::map<std::string, std::unique_ptr<rpc::Channel>> channels_;
-  std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<rpc::EdgeClient> client_;
-  std::thread thread_;
-  std::string organization_;
-  CallContext seen_;
-  std::atomic<bool> slow_ = false;
 };
 
 // The details of a status by type.

@@ -63,12 +63,6 @@ std::string HtmlProse(std::string_view text) {
   return list ? out + "</ul>" : out;
 }
 
-std::string Kebab(std::string_view code) {
-  std::string out;
-  for (char c : code) out += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 std::string HtmlPage(std::string_view language, std::string_view title, std::string_view body) {
   std::string out = "<!doctype html>\n<html lang=\"" + std::string(language) + "\"><head><meta charset=\"utf-8\">";
   out += "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>" + Html(title) + "</title>";

@@ -10,8 +10,6 @@ namespace millrace::gateway {
 std::string Html(std::string_view text);
 // The same, with `code` between backticks and lines that begin with "- " as list items.
 std::string HtmlProse(std::string_view text);
-// "booking-conflict" of "BOOKING_CONFLICT".
-std::string Kebab(std::string_view code);
 // A whole page with the site's style, in a language ("zh-CN", "en").
 std::string HtmlPage(std::string_view language, std::string_view title, std::string_view body);
 

@@ -7,6 +7,7 @@
 #include "common/crypto/crypto.h"
 #include "common/http/json.h"
 #include "millrace/identity/v1/identity.pb.h"
+#include "services/gateway/transcode.h"
 
 namespace millrace::gateway {
 namespace {
@@ -79,10 +80,7 @@ std::optional<std::map<std::string, std::string>> ReadForm(const std::string& bo
 // Client id and secret of "Basic …", each form-encoded (RFC 6749 §2.3.1).
 std::optional<std::pair<std::string, std::string>> ReadBasic(std::string_view authorization) {
   constexpr std::string_view kScheme = "basic ";
-  if (authorization.size() <= kScheme.size()) return std::nullopt;
-  for (size_t i = 0; i < kScheme.size(); ++i) {
-    if (std::tolower(static_cast<unsigned char>(authorization[i])) != kScheme[i]) return std::nullopt;
-  }
+  if (!http::SameName(authorization.substr(0, kScheme.size()), kScheme)) return std::nullopt;
   std::optional<std::string> text = crypto::Base64Decode(authorization.substr(kScheme.size()));
   size_t colon = text ? text->find(':') : std::string::npos;
   if (colon == std::string::npos) return std::nullopt;
@@ -152,15 +150,6 @@ http::Response Granted(const IssueTokenResponse& token) {
                        ",\"scope\":" + http::JsonString(scope) + "}");
 }
 
-// Whether the token endpoint was called as a form; the media type may carry parameters.
-bool IsForm(const http::Request& request) {
-  std::string type(request.fields.Get("Content-Type"));
-  type = type.substr(0, type.find(';'));
-  while (type.ends_with(' ')) type.pop_back();
-  std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::tolower(c); });
-  return type == "application/x-www-form-urlencoded";
-}
-
 }  // namespace
 
 bool IsOAuthPath(std::string_view path) { return path == kTokenPath || path == kServerPath || path == kResourcePath; }
@@ -188,7 +177,7 @@ Task<Result<http::Response>> AnswerOAuth(rpc::Channel* identity, http::Request r
     co_return Fail(ErrorCode::kMethodNotAllowed, {{"allow", token ? "POST" : "GET, HEAD"}});
   if (request.path == kServerPath) co_return Json(200, ServerMetadata(place.url, *scopes));
   if (request.path == kResourcePath) co_return Json(200, ResourceMetadata(place.url, *scopes));
-  if (!IsForm(request))
+  if (MediaType(request.fields.Get("Content-Type")) != "application/x-www-form-urlencoded")
     co_return Fail(ErrorCode::kUnsupportedMediaType, {{"accept", "application/x-www-form-urlencoded"}});
   auto now = Attempts::Clock::now();
   MILLRACE_CO_CHECK(attempts->Check(request.peer, now));

@@ -124,7 +124,7 @@ http::Response ProblemIndex(Language language) {
   bool zh = language == Language::kZh;
   std::map<int, std::string> rows;
   for (const ErrorEntry& entry : kErrorCatalog) {
-    rows[entry.http_status] += "<tr><th scope=\"row\"><a href=\"/problems/" + Kebab(entry.name) + "\"><code>" +
+    rows[entry.http_status] += "<tr><th scope=\"row\"><a href=\"" + http::ProblemType(entry.name) + "\"><code>" +
                                std::string(entry.name) + "</code></a></th><td>" +
                                Html(zh ? entry.title_zh : entry.title_en) + "</td></tr>\n";
   }

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "common/base/limits.h"
+#include "common/base/words.h"
 #include "common/http/http.h"
 #include "common/rpc/scope.h"
 #include "google/api/annotations.pb.h"
@@ -97,9 +98,7 @@ std::string Allowed(const std::vector<const Route*>& routes, const Parts& parts)
     if (Fits(*route, parts)) allowed.insert(route->rule.method);
   }
   if (allowed.contains("GET")) allowed.insert("HEAD");
-  std::string text;
-  for (const std::string& each : allowed) text += (text.empty() ? "" : ", ") + each;
-  return text;
+  return JoinWords(allowed, ", ");
 }
 
 constexpr size_t kNearRoutes = 12;

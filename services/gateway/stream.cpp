@@ -6,6 +6,7 @@
 #include "common/base/limits.h"
 #include "common/http/json.h"
 #include "services/gateway/transcode.h"
+#include "common/base/words.h"
 
 namespace millrace::gateway {
 namespace {
@@ -39,11 +40,7 @@ Task<Result<WaitFeedResponse>> Wait(Feed feed, WaitFeedRequest request, bool fir
 void SplitCommas(google::protobuf::RepeatedPtrField<std::string>* values) {
   google::protobuf::RepeatedPtrField<std::string> out;
   for (const std::string& value : *values) {
-    for (size_t at = 0; at <= value.size();) {
-      size_t comma = std::min(value.find(',', at), value.size());
-      if (comma > at) *out.Add() = value.substr(at, comma - at);
-      at = comma + 1;
-    }
+    for (std::string& word : SplitWords(value)) *out.Add() = std::move(word);
   }
   values->Swap(&out);
 }

@@ -10,6 +10,7 @@
 #include "common/crypto/certificates.h"
 #include "common/rpc/policy.h"
 #include "services/millrace/serve.h"
+#include "services/millrace/arguments.h"
 
 namespace millrace {
 namespace {
@@ -23,20 +24,13 @@ bool IsLoopback(const std::string& address) {
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return in ? text.str() : "";
-}
-
 void CheckFiles(const runtime::Settings& settings, const std::set<std::string>& roles,
                 std::vector<std::string>* faults) {
   std::string pems[3];
   bool readable = true;
   for (size_t i = 0; i < 3; ++i) {
     const std::string& path = settings.Get(kFiles[i]);
-    pems[i] = path.empty() ? "" : ReadFile(path);
+    pems[i] = path.empty() ? "" : ReadFile(path).value_or("");
     if (path.empty()) {
       faults->push_back(std::string(kFiles[i]) + ": needed with the other two of internal_certificate, internal_key, " +
                         "internal_ca; `millrace certificates FOLDER` makes them");

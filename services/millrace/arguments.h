@@ -14,8 +14,8 @@ std::optional<std::string> TakeOption(std::vector<std::string>* arguments, const
 bool TakeFlag(std::vector<std::string>* arguments, const std::string& name);
 // Takes the first word that is no option.
 std::optional<std::string> TakeWord(std::vector<std::string>* arguments);
-// "a,b" as its parts, without empty ones.
-std::vector<std::string> SplitList(const std::string& text);
+// A file's bytes; nothing if it cannot be read.
+std::optional<std::string> ReadFile(const std::string& path);
 
 // Tells the person what is wrong; returns the exit status 2.
 int Misused(const std::string& sentence);

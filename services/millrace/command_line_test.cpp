@@ -10,6 +10,7 @@
 #include "services/millrace/completion.h"
 #include "services/millrace/follow.h"
 #include "services/millrace/terminal.h"
+#include "common/base/words.h"
 
 namespace millrace {
 namespace {
@@ -103,7 +104,7 @@ TEST(Arguments, AreTakenOneByOne) {
   EXPECT_EQ(TakeOption(&words, "--last"), std::nullopt);
   EXPECT_EQ(TakeWord(&words), "file");
   EXPECT_EQ(words, std::vector<std::string>{"--last"});
-  EXPECT_EQ(SplitList(",a,,b,"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(SplitWords(",a,,b,"), (std::vector<std::string>{"a", "b"}));
 }
 
 std::vector<std::string> Words(const std::vector<std::string>& typed) {

@@ -11,6 +11,7 @@
 #include "services/millrace/command_line.h"
 #include "services/millrace/resources.h"
 #include "services/millrace/terminal.h"
+#include "common/base/words.h"
 
 namespace millrace {
 namespace {
@@ -62,18 +63,16 @@ complete -c millrace -n 'test -z "(__millrace_complete)"' -F
 )sh";
 
 // Flags that a usage text names: "--data FOLDER" has a value, "--split" has none.
-std::vector<GenericFlag> FlagsOf(const std::string& usage, std::vector<std::string>* keep) {
+std::vector<GenericFlag> FlagsOf(const std::string& usage) {
   std::set<std::string> seen;
   std::vector<GenericFlag> flags;
-  keep->reserve(64);  // the flags point into it
-  for (size_t at = usage.find("--"); at != usage.npos && keep->size() < 64; at = usage.find("--", at + 2)) {
+  for (size_t at = usage.find("--"); at != usage.npos; at = usage.find("--", at + 2)) {
     size_t end = std::min(usage.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at), usage.size());
     std::string name = usage.substr(at, end - at);
     if (name.size() < 4 || !seen.insert(name).second) continue;
     bool has_value = end < usage.size() && (usage[end] == '=' || (usage[end] == ' ' && end + 1 < usage.size() &&
                                                                   usage[end + 1] >= 'A' && usage[end + 1] <= 'Z'));
-    keep->push_back(std::move(name));
-    flags.push_back({keep->back().c_str(), has_value, ""});
+    flags.push_back({std::move(name), has_value, ""});
   }
   return flags;
 }
@@ -106,10 +105,9 @@ class Completer {
   }
 
   void OfCommand(const Command& command) {
-    std::vector<std::string> keep;
-    std::vector<GenericFlag> flags = FlagsOf(command.usage, &keep);
+    std::vector<GenericFlag> flags = FlagsOf(command.usage);
     if (words_.size() == 2 && !current_.starts_with('-')) {
-      for (const std::string& verb : SplitList(command.verbs)) Offer(verb, "");
+      for (const std::string& verb : SplitWords(command.verbs)) Offer(verb, "");
     }
     if (WantsValue(flags, nullptr)) return;
     if (current_.starts_with('-')) OfferFlags(flags);

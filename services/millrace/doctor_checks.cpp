@@ -19,6 +19,7 @@
 #include "services/millrace/dev/child.h"
 #include "services/millrace/doctor.h"
 #include "services/millrace/serve.h"
+#include "common/redis/address.h"
 
 namespace millrace {
 namespace {
@@ -111,8 +112,8 @@ Result<std::string> AskRedis(int socket, const std::string& words) {
   return answer;
 }
 
-// A connected socket for unix:/path or redis://[:password@]host[:port]; -1 with `why`.
-int ConnectRedis(const std::string& url, std::string* password, std::string* why) {
+// A connected socket for a redis_url; -1 with `why`.
+int ConnectRedis(const std::string& url, std::string* why) {
   timeval patience{kPatience.count(), 0};
   auto connected = [&](int family, const sockaddr* address, socklen_t size) {
     int made = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -123,26 +124,18 @@ int ConnectRedis(const std::string& url, std::string* password, std::string* why
     close(made);
     return -1;
   };
-  if (url.starts_with("unix:")) {
+  redis::Address place = redis::ParseUrl(url);
+  if (!place.valid()) return *why = "redis_url must be unix:/path or redis://host:port", -1;
+  if (!place.path.empty()) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::string path = url.substr(5);
-    if (path.starts_with("//")) path.erase(0, 2);
-    if (path.size() >= sizeof address.sun_path) return *why = "the path is too long", -1;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (place.path.size() >= sizeof address.sun_path) return *why = "the path is too long", -1;
+    std::memcpy(address.sun_path, place.path.c_str(), place.path.size() + 1);
     return connected(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   }
-  std::string place = url.substr(std::min(url.size(), url.find("://") + 3));
-  place = place.substr(0, place.find('/'));
-  if (size_t at = place.rfind('@'); at != place.npos) {
-    *password = place.substr(place.find(':') + 1, at - place.find(':') - 1);
-    place.erase(0, at + 1);
-  }
-  size_t colon = place.rfind(':');
-  std::string host = place.substr(0, colon), port = colon == place.npos ? "6379" : place.substr(colon + 1);
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
-  if (int failed = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); failed != 0) {
+  if (int failed = getaddrinfo(place.host.c_str(), place.port.c_str(), &hints, &found); failed != 0) {
     return *why = gai_strerror(failed), -1;
   }
   int made = -1;
@@ -205,10 +198,9 @@ std::vector<Finding> CheckRedis(const Patient& patient) {
   const std::string& url = patient.settings.Get("redis_url");
   if (url.empty()) return {{"redis", State::kSkipped, "redis_url is not set: consumers look each second instead", ""}};
   std::string fix = patient.dev_folder.empty() ? "systemctl start redis-server" : RestartDev(patient);
-  std::string password, why;
-  int socket = ConnectRedis(url, &password, &why);
+  std::string why;
+  int socket = ConnectRedis(url, &why);
   if (socket < 0) return {{"redis", State::kFailed, "cannot be reached: " + why, fix}};
-  if (!password.empty()) (void)AskRedis(socket, "AUTH " + password);  // what it refuses shows in the next answer
   Result<std::string> info = AskRedis(socket, "INFO server");
   close(socket);
   if (!info) return {{"redis", State::kFailed, "does not answer: " + info.error().cause, fix}};

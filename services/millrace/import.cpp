@@ -3,22 +3,13 @@
 
 #include <cstdio>
 #include <expected>
-#include <fstream>
-#include <sstream>
+#include <optional>
 
 #include "services/millrace/terminal.h"
+#include "services/millrace/arguments.h"
 
 namespace millrace {
 namespace {
-
-bool ReadFile(const std::string& path, std::string* bytes) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return false;
-  std::ostringstream out;
-  out << in.rdbuf();
-  *bytes = std::move(out).str();
-  return true;
-}
 
 void PrintSummary(const Json& import) {
   const Json& summary = import["summary"];
@@ -51,12 +42,12 @@ int Refuse(const char* what, const Answer& answer, bool json) {
 
 // The file in the platform's columns; or the exit status, with a word to the person.
 std::expected<std::string, int> Mapped(const ImportOptions& options, std::string bytes) {
-  std::string map;
-  if (!ReadFile(options.map, &map)) {
+  std::optional<std::string> map = ReadFile(options.map);
+  if (!map) {
     std::fprintf(stderr, "millrace import: the map %s cannot be read\n", options.map.c_str());
     return std::unexpected(kMisused);
   }
-  Result<MappedFile> mapped = MapColumns(map, bytes);
+  Result<MappedFile> mapped = MapColumns(*map, bytes);
   if (!mapped) {
     const Error& error = mapped.error();
     std::string why = error.cause.empty() ? Detail(error.code, error.params, Language::kEn) : error.cause;
@@ -77,11 +68,12 @@ std::expected<std::string, int> Mapped(const ImportOptions& options, std::string
 }  // namespace
 
 int Import(const ApiClient& client, const ImportOptions& options) {
-  std::string bytes;
-  if (!ReadFile(options.file, &bytes)) {
+  std::optional<std::string> read = ReadFile(options.file);
+  if (!read) {
     std::fprintf(stderr, "millrace import: %s cannot be read\n", options.file.c_str());
     return kMisused;
   }
+  std::string bytes = *std::move(read);
   if (!options.map.empty()) {
     std::expected<std::string, int> mapped = Mapped(options, std::move(bytes));
     if (!mapped) return mapped.error();

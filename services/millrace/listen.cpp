@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/listen.h"
 
+#include <functional>
+#include <expected>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -14,6 +16,7 @@
 #include "services/millrace/follow.h"
 #include "services/millrace/target.h"
 #include "services/millrace/terminal.h"
+#include "common/base/words.h"
 
 namespace millrace {
 namespace {
@@ -92,7 +95,9 @@ void PrintForwarded(const StreamEvent& event, const Json& data, const Sent& sent
   } else {
     bool taken = sent.status >= 200 && sent.status < 300;
     std::string said = sent.status == 0 ? "no answer" : std::to_string(sent.status);
-    PrintRow({Paint(said, taken ? Colour::kGreen : Colour::kRed), event.type, Member(data, "subject"), event.id,
+    // Apart from the row, whose cells are stripped of what a terminal would obey.
+    std::printf("%s%s", Paint(said, taken ? Colour::kGreen : Colour::kRed).c_str(), AtTerminal() ? "  " : "\t");
+    PrintRow({event.type, Member(data, "subject"), event.id,
               std::to_string(sent.took_ms) + " ms" + (sent.why.empty() ? "" : "  " + sent.why)},
              {});
   }
@@ -146,20 +151,53 @@ std::optional<std::string> StartOf(const ApiClient& client, const std::string& s
   return "0";
 }
 
+// What listen and tail share.
+struct Wish {
+  bool json = false;
+  std::vector<std::string> types;
+  std::string since;
+  int64_t limit = 0;  // 0: none
+  std::optional<Target> target;
+};
+
+// Takes the options that both have, `types` by its flag; then nothing may be left. An exit status if something is wrong.
+std::expected<Wish, int> TakeWish(const char* command, const char* types, std::vector<std::string>* arguments) {
+  Wish wish;
+  wish.json = TakeFlag(arguments, "--json");
+  wish.types = SplitWords(TakeOption(arguments, types).value_or(""));
+  wish.since = TakeOption(arguments, "--since").value_or("");
+  std::optional<int64_t> limit = TakeLimit(arguments);
+  wish.target = FindTarget(arguments);
+  if (!wish.target) return std::unexpected(kMisused);
+  if (!arguments->empty()) return std::unexpected(Leftover(command, *arguments));
+  if (!limit) return std::unexpected(Misused("--limit is a number of events"));
+  wish.limit = *limit;
+  return wish;
+}
+
+// Hands over each event with its parsed data, from where the person wants them and as many as wanted.
+int FollowEvents(const ApiClient& client, const Wish& wish, const std::string& start,
+                 const std::function<void(const StreamEvent&, const Json&)>& on_event) {
+  int64_t left = wish.limit;
+  return Follow(client, wish.types, start, [&](const StreamEvent& event) {
+    if (event.type == "reset") {
+      std::fprintf(stderr, "millrace: some events may be missing here: the start lies before those that are kept\n");
+      return true;
+    }
+    Json data = Json::parse(event.data, nullptr, false);
+    on_event(event, data.is_object() ? data : Json::object());
+    return wish.limit == 0 || --left > 0;
+  });
+}
+
 }  // namespace
 
 int RunListen(std::vector<std::string> arguments) {
-  bool json = TakeFlag(&arguments, "--json"), print_secret = TakeFlag(&arguments, "--print-secret");
-  bool verify = !TakeFlag(&arguments, "--skip-verify");
+  bool print_secret = TakeFlag(&arguments, "--print-secret"), verify = !TakeFlag(&arguments, "--skip-verify");
   std::string url = TakeOption(&arguments, "--forward-to").value_or("");
-  std::vector<std::string> types = SplitList(TakeOption(&arguments, "--events").value_or(""));
-  std::string since = TakeOption(&arguments, "--since").value_or("");
-  std::optional<int64_t> limit = TakeLimit(&arguments);
-  std::optional<Target> target = FindTarget(&arguments);
-  if (!target) return kMisused;
-  if (!arguments.empty()) return Leftover("listen", arguments);
-  if (!limit) return Misused("--limit is a number of events");
-  std::string secret = SecretOf(target->key);
+  std::expected<Wish, int> wish = TakeWish("listen", "--events", &arguments);
+  if (!wish) return wish.error();
+  std::string secret = SecretOf(wish->target->key);
   if (print_secret) {
     std::printf("%s\n", secret.c_str());
     std::fflush(stdout);
@@ -168,51 +206,31 @@ int RunListen(std::vector<std::string> arguments) {
   std::optional<Receiver> receiver = ParseReceiver(url);
   if (!receiver) return Misused("--forward-to needs the receiver's address: http://127.0.0.1:3000/hooks");
   int status = kDone;
-  ApiClient client = target->Client();
-  std::optional<std::string> start = StartOf(client, since, &status);
+  ApiClient client = wish->target->Client();
+  std::optional<std::string> start = StartOf(client, wish->since, &status);
   if (!start) return status;
   std::fprintf(stderr,
                "Forwarding %s's events to %s; `millrace listen --print-secret` shows what signs them. Ctrl-C ends.\n",
-               target->url.c_str(), url.c_str());
-  int64_t left = *limit;
-  return Follow(client, types, *start, [&](const StreamEvent& event) {
-    if (event.type == "reset") {
-      std::fprintf(stderr, "millrace: some events may be missing here: the start lies before those that are kept\n");
-      return true;
-    }
-    Json data = Json::parse(event.data, nullptr, false);
-    PrintForwarded(event, data.is_object() ? data : Json::object(), Forward(*receiver, secret, event, verify), json);
-    return *limit == 0 || --left > 0;
+               wish->target->url.c_str(), url.c_str());
+  return FollowEvents(client, *wish, *start, [&](const StreamEvent& event, const Json& data) {
+    PrintForwarded(event, data, Forward(*receiver, secret, event, verify), wish->json);
   });
 }
 
 int RunTail(std::vector<std::string> arguments) {
-  bool json = TakeFlag(&arguments, "--json");
-  std::vector<std::string> types = SplitList(TakeOption(&arguments, "--type").value_or(""));
-  std::string since = TakeOption(&arguments, "--since").value_or("");
-  std::optional<int64_t> limit = TakeLimit(&arguments);
-  std::optional<Target> target = FindTarget(&arguments);
-  if (!target) return kMisused;
-  if (!arguments.empty()) return Leftover("events tail", arguments);
-  if (!limit) return Misused("--limit is a number of events");
+  std::expected<Wish, int> wish = TakeWish("events tail", "--type", &arguments);
+  if (!wish) return wish.error();
   int status = kDone;
-  ApiClient client = target->Client();
-  std::optional<std::string> start = StartOf(client, since, &status);
+  ApiClient client = wish->target->Client();
+  std::optional<std::string> start = StartOf(client, wish->since, &status);
   if (!start) return status;
-  int64_t left = *limit;
-  return Follow(client, types, *start, [&](const StreamEvent& event) {
-    if (event.type == "reset") {
-      std::fprintf(stderr, "millrace: some events may be missing here: the start lies before those that are kept\n");
-      return true;
-    }
-    Json data = Json::parse(event.data, nullptr, false);
-    if (json) {
+  return FollowEvents(client, *wish, *start, [&](const StreamEvent& event, const Json& data) {
+    if (wish->json) {
       std::printf("%s\n", event.data.c_str());
-    } else if (data.is_object()) {
+    } else if (!data.empty()) {
       PrintRow({Member(data, "time"), event.type, Member(data, "subject"), event.id}, kEventWidths);
     }
     std::fflush(stdout);
-    return *limit == 0 || --left > 0;
   });
 }
 

@@ -152,7 +152,7 @@ void PrintFields(const ResourceCommand& command, FILE* out) {
   }
   std::fprintf(out, "\nOf every command\n");
   for (const GenericFlag& flag : kGenericFlags) {
-    std::string name = std::string(flag.name) + (flag.has_value ? " VALUE" : "");
+    std::string name = flag.name + (flag.has_value ? " VALUE" : "");
     std::fprintf(out, "  %-34s %s\n", name.c_str(), flag.what);
   }
 }

@@ -129,9 +129,7 @@ Json FieldValue(const pb::FieldDescriptor* field, const std::string& text) {
 std::optional<std::string> ReadData(const std::string& text) {
   if (text == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
   if (!text.starts_with('@')) return text;
-  std::ifstream in(text.substr(1), std::ios::binary);
-  if (!in) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  return ReadFile(text.substr(1));
 }
 
 std::string Cell(const Json& row, const char* key) {

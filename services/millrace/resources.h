@@ -50,7 +50,7 @@ std::vector<std::string> FlagValues(const google::protobuf::FieldDescriptor* fie
 std::string FlagName(std::string_view field);
 // Flags of every resource command beside its fields; the text says what for.
 struct GenericFlag {
-  const char* name;
+  std::string name;
   bool has_value;
   const char* what;
 };

@@ -7,6 +7,7 @@
 #include "services/notifications/app/dispatcher.h"
 #include "services/notifications/app/feed.h"
 #include "services/notifications/app/webhooks.h"
+#include "services/notifications/store/envelope.h"
 
 namespace millrace {
 std::span<const EmbeddedFile> NotificationsMigrations();
@@ -14,10 +15,6 @@ std::span<const EmbeddedFile> NotificationsMigrations();
 
 namespace millrace::notifications {
 namespace {
-
-// Every service that writes facts which concern organizations, this one too.
-constexpr const char* kSources[] = {"identity", "listing", "matching",     "operations",
-                                    "escrow",   "credit",  "notifications"};
 
 // The addresses of a name by the system's resolver; blocks.
 std::vector<std::string> LookUp(const std::string& host) {
@@ -58,21 +55,21 @@ class NotificationsModule : public runtime::Module {
     writer_.OnCommit([this] { Committed(); });
     webhook_writer_.OnCommit([this] { Committed(); });
     for (const char* source : kSources) core_.Consume(source, feed_);
-    On("GetEvent", &Feed::GetEvent);
-    On("ListEvents", &Feed::ListEvents);
-    On("WaitFeed", &Feed::WaitFeed);
-    OnWebhook("CreateWebhookEndpoint", &Webhooks::Create);
-    OnWebhook("GetWebhookEndpoint", &Webhooks::Get);
-    OnWebhook("ListWebhookEndpoints", &Webhooks::List);
-    OnWebhook("UpdateWebhookEndpoint", &Webhooks::Update);
-    OnWebhook("DeleteWebhookEndpoint", &Webhooks::Delete);
-    OnWebhook("RotateWebhookSecret", &Webhooks::RotateSecret);
-    OnWebhook("PingWebhookEndpoint", &Webhooks::Ping);
-    OnWebhook("EnableWebhookEndpoint", &Webhooks::Enable);
-    OnWebhook("ReplayWebhookEndpoint", &Webhooks::Replay);
-    OnWebhook("GetWebhookDelivery", &Webhooks::GetDelivery);
-    OnWebhook("ListWebhookDeliveries", &Webhooks::ListDeliveriesOf);
-    OnWebhook("ReplayWebhookDelivery", &Webhooks::ReplayDelivery);
+    On(feed_, "GetEvent", &Feed::GetEvent);
+    On(feed_, "ListEvents", &Feed::ListEvents);
+    On(feed_, "WaitFeed", &Feed::WaitFeed);
+    On(webhooks_, "CreateWebhookEndpoint", &Webhooks::Create);
+    On(webhooks_, "GetWebhookEndpoint", &Webhooks::Get);
+    On(webhooks_, "ListWebhookEndpoints", &Webhooks::List);
+    On(webhooks_, "UpdateWebhookEndpoint", &Webhooks::Update);
+    On(webhooks_, "DeleteWebhookEndpoint", &Webhooks::Delete);
+    On(webhooks_, "RotateWebhookSecret", &Webhooks::RotateSecret);
+    On(webhooks_, "PingWebhookEndpoint", &Webhooks::Ping);
+    On(webhooks_, "EnableWebhookEndpoint", &Webhooks::Enable);
+    On(webhooks_, "ReplayWebhookEndpoint", &Webhooks::Replay);
+    On(webhooks_, "GetWebhookDelivery", &Webhooks::GetDelivery);
+    On(webhooks_, "ListWebhookDeliveries", &Webhooks::ListDeliveriesOf);
+    On(webhooks_, "ReplayWebhookDelivery", &Webhooks::ReplayDelivery);
     core_.tasks().Handle(kPruneTask, [this](tasks::DueTask task) { return Prune(std::move(task)); });
   }
 
@@ -94,19 +91,11 @@ class NotificationsModule : public runtime::Module {
   }
 
  private:
-  template <class Request, class Response>
-  void On(const char* method, Task<Result<Response>> (Feed::*use_case)(CallContext, Request)) {
+  template <class App, class Request, class Response>
+  void On(App& app, const char* method, Task<Result<Response>> (App::*use_case)(CallContext, Request)) {
     core_.service().On<Request, Response>(std::string("millrace.notifications.v1.Notifications.") + method,
-                                          [this, use_case](CallContext context, Request request) {
-                                            return (feed_.*use_case)(std::move(context), std::move(request));
-                                          });
-  }
-
-  template <class Request, class Response>
-  void OnWebhook(const char* method, Task<Result<Response>> (Webhooks::*use_case)(CallContext, Request)) {
-    core_.service().On<Request, Response>(std::string("millrace.notifications.v1.Notifications.") + method,
-                                          [this, use_case](CallContext context, Request request) {
-                                            return (webhooks_.*use_case)(std::move(context), std::move(request));
+                                          [&app, use_case](CallContext context, Request request) {
+                                            return (app.*use_case)(std::move(context), std::move(request));
                                           });
   }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Page tokens: "filter \n token". One text per page, good for its filter alone.
 #include <algorithm>
-#include <algorithm>
 
 #include "common/rpc/page.h"
 #include "tests/fuzz/fuzz.h"

@@ -90,22 +90,4 @@ Authority::Pair Authority::Sign(const CertificateOptions& options) {
   return {PemOf(certificate.get()), std::move(key_text)};
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string path = (std::filesystem::temp_directory_path() / "millrace-test-XXXXXX").string();
-  if (!mkdtemp(path.data())) throw std::runtime_error("cannot make a folder for a test");
-  path_ = path;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TemporaryFolder::Write(const std::string& name, const std::string& text) const {
-  std::string path = path_ + "/" + name;
-  std::ofstream(path + ".new", std::ios::binary) << text;
-  std::filesystem::rename(path + ".new", path);
-  return path;
-}
-
 }  // namespace millrace::test

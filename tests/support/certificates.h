@@ -32,19 +32,4 @@ class Authority {
   std::unique_ptr<State> state_;
 };
 
-// A folder that is removed with everything in it when this ends.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-  // Writes a file by renaming it into its place, and returns its path.
-  std::string Write(const std::string& name, const std::string& text) const;
-
- private:
-  std::string path_;
-};
-
 }  // namespace millrace::test

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/credit/app/credit.h"
 
+#include "common/postgres/asking.h"
 #include "common/rpc/page.h"
 #include "services/credit/app/explain.h"
 
 namespace millrace::credit {
 namespace {
 
+using postgres::Asking;
 using postgres::Params;
 using postgres::Row;
 using postgres::Rows;
@@ -19,13 +21,6 @@ constexpr Statement kReadCredit = {"credit_read", "SELECT * FROM read_credit($1,
 constexpr Statement kReadLog = {"credit_read_log", "SELECT * FROM read_log($1, $2, $3, $4)"};
 constexpr Statement kListFacts = {"credit_list_facts", "SELECT * FROM list_facts($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kListReviews = {"credit_list_reviews", "SELECT * FROM list_reviews($1, $2, $3, $4, $5)"};
-
-// The two parameters that every read begins with.
-Params Asking(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  return Params().Id(context.organization).Text(roles);
-}
 
 bool SeesDetail(const CallContext& context, const Uuid& organization) {
   return context.organization == organization || context.IsOperator();

@@ -2,6 +2,7 @@
 #include "services/escrow/app/queries.h"
 
 #include "common/base/money.h"
+#include "common/base/words.h"
 #include "common/rpc/page.h"
 
 namespace millrace::escrow {
@@ -13,10 +14,7 @@ namespace {
 Asking Who(const CallContext& context) {
   Asking asking;
   asking.organization = context.organization;
-  for (const std::string& role : context.roles) {
-    if (!asking.roles.empty()) asking.roles += ',';
-    asking.roles += role;
-  }
+  asking.roles = JoinWords(context.roles);
   return asking;
 }
 

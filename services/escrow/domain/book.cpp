@@ -23,14 +23,9 @@ bool SameTerms(const Escrow& escrow, const HoldTerms& terms) {
 }  // namespace
 
 Error Conflict(const Escrow& escrow, std::string_view action) {
-  std::string allowed;
-  for (const auto* row : EscrowStates().From(escrow.state)) {
-    if (!allowed.empty()) allowed += ", ";
-    allowed += EscrowStates().event_name(row->event);
-  }
   return Error(ErrorCode::kStateConflict, {{"state", std::string(StateName(escrow.state))},
                                            {"action", std::string(action)},
-                                           {"allowed", allowed.empty() ? "-" : allowed}});
+                                           {"allowed", EscrowStates().Allowed(escrow.state, kAnyActor)}});
 }
 
 Result<void> Book::Post(std::string kind, const Escrow& escrow, std::vector<Entry> entries) {

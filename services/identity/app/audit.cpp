@@ -13,24 +13,6 @@
 namespace millrace::identity {
 namespace {
 
-// Page tokens hold an id; a seq is the low half of one.
-Uuid IdOfSeq(int64_t seq) {
-  std::string hex = crypto::Hex(std::string(8, '\0'));
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(seq));
-  return Uuid::FromHex(hex + digits);
-}
-
-int64_t SeqOfId(const Uuid& id) {
-  std::string hex;
-  for (char c : id.Hex()) {
-    if (c != '-') hex += c;
-  }
-  uint64_t seq = 0;
-  std::from_chars(hex.data() + 16, hex.data() + hex.size(), seq, 16);
-  return static_cast<int64_t>(seq);
-}
-
 v1::AuditEntry Present(const AuditRow& row) {
   events::v1::Act act;
   act.ParseFromString(row.act);
@@ -99,7 +81,7 @@ Task<Result<v1::ListAuditLogResponse>> Identity::ListAuditLog(CallContext contex
   std::string filter = context.organization.Hex() + (context.IsOperator() ? " audit of all" : " audit");
   MILLRACE_CO_TRY(rpc::Page page, rpc::ReadPage(request.page_size(), request.page_token(), filter));
   Asker asker = Asker::Of(context);
-  int64_t before = page.after.IsNil() ? 0 : SeqOfId(page.after);
+  int64_t before = page.after.IsNil() ? 0 : rpc::NumberOf(page.after);
   int rows = page.size + 1;
   Result<std::vector<AuditRow>> read =
       co_await ReadAudit(reader_, asker.organization, std::move(asker.roles), before, rows);
@@ -107,7 +89,7 @@ Task<Result<v1::ListAuditLogResponse>> Identity::ListAuditLog(CallContext contex
   v1::ListAuditLogResponse response;
   for (const AuditRow& row : found) {
     if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOfSeq(response.data(page.size - 1).seq()), filter));
+      response.set_next_page_token(rpc::NextPageToken(rpc::PlaceOf(response.data(page.size - 1).seq()), filter));
       break;
     }
     *response.add_data() = Present(row);

@@ -34,12 +34,11 @@ Result<void> CheckUnscoped(const CallContext& context) { return rpc::CheckScope(
 v1::Member Present(const v1::Member& message, int64_t version) {
   v1::Member out = message;
   out.set_etag(std::to_string(version));
-  for (const domain::MemberStep& step : domain::MemberTable()) {
-    if (static_cast<int>(step.from) != message.state()) continue;
+  for (const auto* row : domain::MemberTable().From(static_cast<domain::MemberState>(message.state()))) {
     auto* action = out.add_actions();
-    action->set_action(std::string(step.name));
-    action->add_actors(std::string(step.actor));
-    if (step.verb == domain::MemberVerb::kExpire)
+    action->set_action(std::string(domain::MemberTable().event_name(row->event)));
+    for (std::string_view name : ActorNames(row->actors)) action->add_actors(std::string(name));
+    if (row->event == domain::MemberVerb::kExpire)
       SetTime(action->mutable_deadline_time(), ReadTime(message.create_time()) + domain::kInvitedFor);
   }
   return out;
@@ -61,13 +60,14 @@ std::string Moved(Set& set, MemberRow& row, domain::MemberState to, const char* 
   return payload.SerializeAsString();
 }
 
-// The caller's own member, and that the change leaves an administrator.
+// The caller's own member.
 Result<MemberRow*> OwnMember(Set& set, const Uuid& id, const Uuid& asking) {
   auto found = set.members.find(id);
   if (found == set.members.end() || found->second.organization != asking) return Fail(ErrorCode::kNotFound);
   return &found->second;
 }
 
+// That the change leaves an administrator.
 Result<void> CheckAdmins(const Set& set, const MemberRow& before, domain::MemberShape after) {
   std::vector<domain::MemberShape> others;
   for (const auto& [id, row] : set.members) {

@@ -6,7 +6,7 @@
 namespace millrace::identity::domain {
 namespace {
 
-std::string_view NameOf(MemberState state) {
+std::string_view StateName(MemberState state) {
   switch (state) {
     case MemberState::kInvited:
       return "INVITED";
@@ -20,7 +20,7 @@ std::string_view NameOf(MemberState state) {
   return "";
 }
 
-std::string_view NameOf(MemberVerb verb) {
+std::string_view VerbName(MemberVerb verb) {
   switch (verb) {
     case MemberVerb::kAccept:
       return "accept";
@@ -34,31 +34,29 @@ std::string_view NameOf(MemberVerb verb) {
   return "";
 }
 
+using S = MemberState;
+using V = MemberVerb;
+
+constexpr Transition<S, V> kRows[] = {
+    {S::kInvited, V::kAccept, S::kActive, kMember, "the invitation's code", "a first key"},
+    {S::kInvited, V::kUpdate, S::kInvited, kAdmin, "", ""},
+    {S::kInvited, V::kRemove, S::kRemoved, kAdmin, "", "the code ends"},
+    {S::kInvited, V::kExpire, S::kExpired, kSystem, "", "the code ends"},
+    {S::kActive, V::kUpdate, S::kActive, kAdmin, "an administrator stays", "keys lose what the member loses"},
+    {S::kActive, V::kRemove, S::kRemoved, kAdmin, "an administrator stays", "its keys end"},
+};
+constexpr Wait<S, V> kWaits[] = {{S::kInvited, V::kExpire, "14 days after the invitation"}};
+
 }  // namespace
 
-const std::vector<MemberStep>& MemberTable() {
-  using enum MemberState;
-  static const std::vector<MemberStep> table = {
-      {kInvited, MemberVerb::kAccept, kActive, "accept", "member"},
-      {kInvited, MemberVerb::kUpdate, kInvited, "update", "admin"},
-      {kInvited, MemberVerb::kRemove, kRemoved, "remove", "admin"},
-      {kInvited, MemberVerb::kExpire, kExpired, "expire", "system"},
-      {kActive, MemberVerb::kUpdate, kActive, "update", "admin"},
-      {kActive, MemberVerb::kRemove, kRemoved, "remove", "admin"},
-  };
-  return table;
+const StateTable<MemberState, MemberVerb>& MemberTable() {
+  static constexpr StateTable<S, V> kTable{kRows, kWaits, StateName, VerbName};
+  return kTable;
 }
 
 Result<MemberState> Decide(MemberState from, MemberVerb verb) {
-  std::string allowed;
-  for (const MemberStep& step : MemberTable()) {
-    if (step.from != from) continue;
-    if (step.verb == verb) return step.to;
-    if (step.actor != "system") allowed += (allowed.empty() ? "" : ", ") + std::string(step.name);
-  }
-  return Fail(ErrorCode::kStateConflict, {{"state", std::string(NameOf(from))},
-                                          {"action", std::string(NameOf(verb))},
-                                          {"allowed", allowed.empty() ? "-" : allowed}});
+  if (const auto* row = MemberTable().Find(from, verb, kAnyActor)) return row->to;
+  return Fail(MemberTable().Conflict(from, verb, kAnyActor & ~kSystem));
 }
 
 Result<void> CheckLastAdmin(const std::vector<MemberShape>& others, MemberShape before, MemberShape after) {

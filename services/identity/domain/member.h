@@ -3,11 +3,10 @@
 #pragma once
 
 #include <chrono>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/base/state_table.h"
 
 namespace millrace::identity::domain {
 
@@ -20,15 +19,8 @@ inline constexpr std::chrono::hours kInvitedFor{14 * 24};
 // Invited and active members of one organization.
 inline constexpr size_t kMembersMax = 500;
 
-// What may be done in a state, and by whom; in the order in which it is shown.
-struct MemberStep {
-  MemberState from;
-  MemberVerb verb;
-  MemberState to;
-  std::string_view name, actor;
-};
-const std::vector<MemberStep>& MemberTable();
-// Errors: STATE_CONFLICT, with the verbs that are possible.
+const StateTable<MemberState, MemberVerb>& MemberTable();
+// The state after `verb` by whoever may do it. Errors: STATE_CONFLICT, with the verbs that are possible.
 Result<MemberState> Decide(MemberState from, MemberVerb verb);
 
 // What the guard of the last administrator looks at.

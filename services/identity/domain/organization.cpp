@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/base/words.h"
+
 namespace millrace::identity::domain {
 namespace {
 
@@ -80,12 +82,6 @@ bool IsIndustryCode(std::string_view code) {
   return section == nullptr || (division >= section->first && division <= section->last);
 }
 
-std::string Join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 }  // namespace
 
 const StateTable<State, Verb>& OrganizationTable() {
@@ -94,16 +90,8 @@ const StateTable<State, Verb>& OrganizationTable() {
 }
 
 Result<State> Decide(State from, Verb verb, uint8_t actor) {
-  const auto& table = OrganizationTable();
-  if (const Row* row = table.Find(from, verb, actor)) return row->to;
-  std::vector<std::string> allowed;
-  for (const Row* row : table.From(from)) {
-    if (row->actors & actor) allowed.emplace_back(VerbName(row->event));
-  }
-  if (allowed.empty()) allowed.emplace_back("-");
-  return Fail(
-      ErrorCode::kStateConflict,
-      {{"state", std::string(StateName(from))}, {"action", std::string(VerbName(verb))}, {"allowed", Join(allowed)}});
+  if (const Row* row = OrganizationTable().Find(from, verb, actor)) return row->to;
+  return Fail(OrganizationTable().Conflict(from, verb, actor));
 }
 
 bool NeedsReason(Verb verb) { return verb == Verb::kReject || verb == Verb::kSuspend; }
@@ -148,7 +136,7 @@ Result<std::vector<std::string>> KeyRoles(const std::vector<std::string>& wanted
   for (const std::string& role : roles) {
     if (!has(organization, role) || !has(caller, role)) missing.push_back(role);
   }
-  if (!missing.empty()) return Fail(ErrorCode::kInsufficientScope, {{"roles", Join(missing)}});
+  if (!missing.empty()) return Fail(ErrorCode::kInsufficientScope, {{"roles", JoinWords(missing, ", ")}});
   return roles;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/identity/store/identity_set.h"
 
-#include "services/identity/store/text_list.h"
+#include "common/base/words.h"
 
 namespace millrace::identity {
 namespace {
@@ -98,7 +98,7 @@ void SaveOrganizations(Transaction& tx, const IdentitySet& set) {
     versions.push_back(row.version);
     usccs.push_back(row.message.uscc());
     external_ids.push_back(row.message.external_id());
-    roles.push_back(JoinList({row.message.roles().begin(), row.message.roles().end()}));
+    roles.push_back(JoinWords(row.message.roles()));
     messages.push_back(row.message.SerializeAsString());
   }
   if (ids.empty()) return;
@@ -140,8 +140,8 @@ void SaveKeys(Transaction& tx, const IdentitySet& set) {
     ids.push_back(id);
     organizations.push_back(row.organization);
     names.push_back(row.display_name);
-    roles.push_back(JoinList(row.roles));
-    scopes.push_back(JoinList(row.scopes));
+    roles.push_back(JoinWords(row.roles));
+    scopes.push_back(JoinWords(row.scopes));
     members.push_back(row.member.IsNil() ? "" : row.member.Hex());
     hashes.push_back(row.secret_hash);
     hints.push_back(row.hint);
@@ -169,8 +169,8 @@ KeyRow ReadKeyRow(const Row& row) {
   key.id = row.Id(0);
   key.organization = row.Id(1);
   key.display_name = row.Text(2);
-  key.roles = SplitList(row.Text(3));
-  key.scopes = SplitList(row.Text(4));
+  key.roles = SplitWords(row.Text(3));
+  key.scopes = SplitWords(row.Text(4));
   key.member = row.Id(5);
   key.hint = row.Text(6);
   key.secret_version = static_cast<int>(row.Int(7));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/identity/store/members.h"
 
-#include "services/identity/store/text_list.h"
+#include "common/base/words.h"
 
 namespace millrace::identity {
 namespace {
@@ -61,7 +61,7 @@ void SaveMembers(Transaction& tx, const std::map<Uuid, MemberRow>& rows) {
     organizations.push_back(row.organization);
     states.push_back(row.message.state());
     emails.push_back(row.message.email());
-    roles.push_back(JoinList({row.message.roles().begin(), row.message.roles().end()}));
+    roles.push_back(JoinWords(row.message.roles()));
     code_hashes.push_back(row.code_hash);
     messages.push_back(row.message.SerializeAsString());
     versions.push_back(row.version);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/identity/store/reads.h"
 
-#include "services/identity/store/text_list.h"
+#include "common/base/words.h"
 
 namespace millrace::identity {
 namespace {
@@ -47,9 +47,7 @@ std::optional<Found<Message>> First(const Rows& rows) {
 
 }  // namespace
 
-Asker Asker::Of(const CallContext& context) {
-  return {context.organization, JoinList({context.roles.begin(), context.roles.end()})};
-}
+Asker Asker::Of(const CallContext& context) { return {context.organization, JoinWords(context.roles)}; }
 
 Task<Result<std::optional<Found<v1::Organization>>>> ReadOrganization(postgres::Database& reader, Asker asker,
                                                                       Uuid id) {
@@ -102,10 +100,10 @@ Task<Result<std::optional<Credential>>> ReadCredential(postgres::Database& reade
   Credential credential;
   credential.organization = row.Id(0);
   credential.key = row.Id(1);
-  credential.roles = SplitList(row.Text(2));
+  credential.roles = SplitWords(row.Text(2));
   credential.state = static_cast<int>(row.Int(3));
   credential.member = row.Id(4);
-  credential.scopes = SplitList(row.Text(5));
+  credential.scopes = SplitWords(row.Text(5));
   co_return std::optional<Credential>(std::move(credential));
 }
 

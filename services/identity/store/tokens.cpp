@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/identity/store/tokens.h"
 
-#include "services/identity/store/text_list.h"
+#include "common/base/words.h"
 
 namespace millrace::identity {
 namespace {
@@ -36,7 +36,7 @@ Task<Result<std::optional<SigningClient>>> ReadSigningClient(postgres::Database&
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   if (rows->empty()) co_return std::optional<SigningClient>();
   SigningClient client;
-  client.scopes = SplitList((*rows)[0].Text(0));
+  client.scopes = SplitWords((*rows)[0].Text(0));
   v1::ApiKey kept;
   kept.ParseFromString((*rows)[0].Bytes(1));
   client.public_keys.assign(kept.public_keys().begin(), kept.public_keys().end());
@@ -50,7 +50,7 @@ Task<Result<bool>> KeepToken(postgres::Database& worker, NewToken token) {
       Params used = Params().Id(shared->key).Bytes(shared->assertion->jti_hash).At(shared->assertion->expire_time);
       if (tx.Execute(kUse, used).affected() != 1) return false;
     }
-    Params row = Params().Bytes(shared->hash).Id(shared->key).Text(JoinList(shared->scopes)).At(shared->expire_time);
+    Params row = Params().Bytes(shared->hash).Id(shared->key).Text(JoinWords(shared->scopes)).At(shared->expire_time);
     tx.Execute(kKeep, row);
     tx.Execute(kForgetTokens);
     tx.Execute(kForgetAssertions);

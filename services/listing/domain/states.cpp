@@ -99,16 +99,6 @@ std::optional<State> Next(State from, Event event, uint8_t actor, bool review) {
   return row->to;
 }
 
-Error StateConflict(State state, Event event, uint8_t actor) {
-  std::string allowed;
-  std::set<Event> seen;
-  for (const auto* row : States().From(state)) {
-    if (!(row->actors & actor) || !seen.insert(row->event).second) continue;
-    allowed += (allowed.empty() ? "" : ", ") + std::string(Name(row->event));
-  }
-  return Error(ErrorCode::kStateConflict, {{"state", std::string(Name(state))},
-                                           {"action", std::string(Name(event))},
-                                           {"allowed", allowed.empty() ? "-" : allowed}});
-}
+Error StateConflict(State state, Event event, uint8_t actor) { return States().Conflict(state, event, actor); }
 
 }  // namespace millrace::listing::domain

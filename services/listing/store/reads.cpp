@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/listing/store/reads.h"
 
+#include "common/postgres/asking.h"
 #include "services/listing/store/columns.h"
 #include "services/listing/store/store.h"
 
 namespace millrace::listing {
 
+using postgres::Asking;
 using postgres::Params;
 using postgres::Row;
 using postgres::Rows;
@@ -40,14 +42,6 @@ constexpr Statement kSnapshot = {
 constexpr Statement kResourcesById = {"listing_resources_by_id",
                                       "SELECT " LISTING_RESOURCE_COLUMNS " FROM resource WHERE id = ANY ($1::uuid[])"};
 constexpr Statement kHead = {"listing_head", "SELECT head FROM event_log"};
-
-Params Asking(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  Params params;
-  params.Id(context.organization).Text(roles);
-  return params;
-}
 
 template <class T, class F>
 Result<T> First(const Result<Rows>& rows, F read) {

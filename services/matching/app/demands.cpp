@@ -120,15 +120,7 @@ Result<void> Move(DemandSet& set, DemandRow& row, DemandEvent event, uint8_t act
   const auto& table = domain::DemandTable();
   auto from = static_cast<DemandState>(row.message.state());
   const auto* found = table.Find(from, event, actor);
-  if (found == nullptr) {
-    std::string allowed;
-    for (const auto* one : table.From(from)) {
-      if (one->actors & actor) allowed += (allowed.empty() ? "" : ", ") + std::string(table.event_name(one->event));
-    }
-    return Fail(ErrorCode::kStateConflict, {{"state", std::string(table.state_name(from))},
-                                            {"action", std::string(table.event_name(event))},
-                                            {"allowed", allowed.empty() ? "–" : allowed}});
-  }
+  if (found == nullptr) return Fail(table.Conflict(from, event, actor));
   row.message.set_state(static_cast<v1::Demand::State>(found->to));
   SetTime(row.message.mutable_update_time(), set.now);
   ++row.version;

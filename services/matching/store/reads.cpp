@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/matching/store/reads.h"
 
+#include "common/postgres/asking.h"
+
 namespace millrace::matching {
 namespace {
 
@@ -22,16 +24,10 @@ FoundDemand Read(Row row) {
   return found;
 }
 
-std::string Roles(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  return roles;
-}
-
 }  // namespace
 
 Task<Result<std::optional<FoundDemand>>> ReadDemand(postgres::Database& reader, CallContext context, Uuid id) {
-  Params params = Params().Id(context.organization).Text(Roles(context)).Id(id);
+  Params params = postgres::Asking(context).Id(id);
   Result<Rows> rows = co_await reader.Query(kDemand, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   std::optional<FoundDemand> found;
@@ -41,8 +37,7 @@ Task<Result<std::optional<FoundDemand>>> ReadDemand(postgres::Database& reader, 
 
 Task<Result<std::vector<FoundDemand>>> ListDemands(postgres::Database& reader, CallContext context, Uuid after,
                                                    int limit, int state, std::string external_id) {
-  Params params =
-      Params().Id(context.organization).Text(Roles(context)).Id(after).Int(limit).Int(state).Text(external_id);
+  Params params = postgres::Asking(context).Id(after).Int(limit).Int(state).Text(external_id);
   Result<Rows> rows = co_await reader.Query(kDemands, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   std::vector<FoundDemand> found;

@@ -8,6 +8,7 @@
 #include "common/rpc/page.h"
 #include "services/notifications/store/envelope.h"
 #include "services/notifications/store/reads.h"
+#include "services/notifications/store/times.h"
 
 namespace millrace::notifications {
 namespace {
@@ -29,7 +30,7 @@ Result<void> TakeIn(FeedSet& set, const events::v1::Event& event) {
   row.type = event.type();
   row.subject = event.aggregate();
   row.subject_version = event.aggregate_version();
-  row.time = FromMicros(event.time().seconds() * 1000000 + event.time().nanos() / 1000);
+  row.time = ReadTime(event.time());
   for (const std::string& party : event.parties()) {
     MILLRACE_TRY(Uuid organization, ParseId("org", party));
     if (std::find(row.parties.begin(), row.parties.end(), organization) == row.parties.end())
@@ -40,19 +41,6 @@ Result<void> TakeIn(FeedSet& set, const events::v1::Event& event) {
   BoundPayload(row.subject, &row.payload_type, &row.payload);
   set.rows.push_back(std::move(row));
   return {};
-}
-
-// A page token holds an id; the feed's order is seq.
-Uuid SeqAsId(int64_t seq) {
-  Uuid id;
-  id.bytes[0] = 1;  // never nil
-  for (int i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(static_cast<uint64_t>(seq) >> (8 * i));
-  return id;
-}
-int64_t IdAsSeq(const Uuid& id) {
-  uint64_t seq = 0;
-  for (int i = 8; i < 16; ++i) seq = seq << 8 | id.bytes[i];
-  return static_cast<int64_t>(seq);
 }
 
 }  // namespace
@@ -94,7 +82,7 @@ Task<Result<v1::ListEventsResponse>> Feed::ListEvents(CallContext context, v1::L
   Selection selection;
   selection.newest_first = !request.has_after_seq();
   if (!page.after.IsNil()) {
-    selection.from = IdAsSeq(page.after);
+    selection.from = rpc::NumberOf(page.after);
   } else if (request.has_after_seq()) {
     selection.from = request.after_seq();
   }
@@ -107,7 +95,7 @@ Task<Result<v1::ListEventsResponse>> Feed::ListEvents(CallContext context, v1::L
   v1::ListEventsResponse response;
   bool more = found->size() > static_cast<size_t>(page.size);
   if (more) found->resize(page.size);
-  if (more) response.set_next_page_token(rpc::NextPageToken(SeqAsId(found->back().seq()), filter));
+  if (more) response.set_next_page_token(rpc::NextPageToken(rpc::PlaceOf(found->back().seq()), filter));
   for (v1::FeedEvent& event : *found) *response.add_data() = std::move(event);
   co_return std::move(response);
 }

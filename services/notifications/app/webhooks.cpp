@@ -4,25 +4,13 @@
 #include "common/rpc/page.h"
 #include "services/notifications/domain/webhook.h"
 #include "services/notifications/store/webhook_reads.h"
+#include "services/notifications/store/times.h"
 
 namespace millrace::notifications {
 namespace {
 
 using Command = postgres::Command<WebhookSet>;
 constexpr char kUrlPointer[] = "#/webhook_endpoint/url";
-
-// A page token holds an id; deliveries are listed by number.
-Uuid NumberAsId(int64_t n) {
-  Uuid id;
-  id.bytes[0] = 1;  // never nil
-  for (int i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(static_cast<uint64_t>(n) >> (8 * i));
-  return id;
-}
-int64_t IdAsNumber(const Uuid& id) {
-  uint64_t n = 0;
-  for (int i = 8; i < 16; ++i) n = n << 8 | id.bytes[i];
-  return static_cast<int64_t>(n);
-}
 
 // The endpoint if it is there and the organization's own; another's is as absent as none.
 Result<EndpointRow*> Own(WebhookSet& set, const Uuid& id, const Uuid& organization) {
@@ -68,10 +56,6 @@ DeliveryRow& AddDelivery(WebhookSet& set, const EndpointRow& endpoint, Uuid even
   row.due_at = row.create_time = set.wall;
   row.fresh = true;
   return row;
-}
-
-Time ReadTime(const google::protobuf::Timestamp& timestamp) {
-  return FromMicros(timestamp.seconds() * 1'000'000 + timestamp.nanos() / 1000);
 }
 
 }  // namespace
@@ -139,14 +123,19 @@ Task<Result<v1::WebhookEndpoint>> Webhooks::Create(CallContext context, v1::Crea
     answer.set_secret(crypto::Base64(sealed));
     return answer.SerializeAsString();
   };
+  Result<v1::WebhookEndpoint> made = co_await SubmitEndpoint(std::move(context), std::move(command));
+  co_return std::move(made);
+}
+
+Task<Result<v1::WebhookEndpoint>> Webhooks::SubmitEndpoint(CallContext context, Command command) {
   auto reply = context.reply;
   bool only_check = context.validate_only;
-  Result<v1::WebhookEndpoint> made = co_await Submit<v1::WebhookEndpoint>(std::move(context), std::move(command));
-  if (!made) co_return std::unexpected<Error>(std::move(made).error());
-  Reveal(&*made);
-  if (only_check) made->clear_secret();  // nothing was made
-  reply->etag = made->etag();
-  co_return std::move(made);
+  Result<v1::WebhookEndpoint> endpoint = co_await Submit<v1::WebhookEndpoint>(std::move(context), std::move(command));
+  if (!endpoint) co_return std::unexpected<Error>(std::move(endpoint).error());
+  Reveal(&*endpoint);
+  if (only_check) endpoint->clear_secret();  // nothing was made
+  reply->etag = endpoint->etag();
+  co_return std::move(endpoint);
 }
 
 Task<Result<v1::WebhookEndpoint>> Webhooks::ChangeEndpoint(CallContext context, std::string method, Uuid id,
@@ -163,13 +152,7 @@ Task<Result<v1::WebhookEndpoint>> Webhooks::ChangeEndpoint(CallContext context, 
     if (reveal) answer.set_secret(crypto::Base64(row->secret));
     return answer.SerializeAsString();
   };
-  auto reply = context.reply;
-  bool only_check = context.validate_only;
-  Result<v1::WebhookEndpoint> changed = co_await Submit<v1::WebhookEndpoint>(std::move(context), std::move(command));
-  if (!changed) co_return std::unexpected<Error>(std::move(changed).error());
-  Reveal(&*changed);
-  if (only_check) changed->clear_secret();
-  reply->etag = changed->etag();
+  Result<v1::WebhookEndpoint> changed = co_await SubmitEndpoint(std::move(context), std::move(command));
   co_return std::move(changed);
 }
 
@@ -271,10 +254,7 @@ Task<Result<v1::ReplayWebhookEndpointResponse>> Webhooks::Replay(CallContext con
     set.replayed.push_back(*index);
     v1::ReplayWebhookEndpointResponse answer;
     answer.set_deliveries(static_cast<int>(range.seqs.size()));
-    if (range.next) {
-      answer.mutable_next_from_time()->set_seconds(Micros(*range.next) / 1000000);
-      answer.mutable_next_from_time()->set_nanos(static_cast<int32_t>(Micros(*range.next) % 1000000) * 1000);
-    }
+    if (range.next) SetTime(*range.next, answer.mutable_next_from_time());
     return answer.SerializeAsString();
   };
   Result<v1::ReplayWebhookEndpointResponse> answer =
@@ -352,7 +332,7 @@ Task<Result<v1::ListWebhookDeliveriesResponse>> Webhooks::ListDeliveriesOf(CallC
   std::string filter = context.organization.Hex() + (context.IsOperator() ? " all " : " own ") + request.endpoint_id() +
                        " " + request.event_id() + " " + selection.state;
   MILLRACE_CO_TRY(rpc::Page page, rpc::ReadPage(request.page_size(), request.page_token(), filter));
-  if (!page.after.IsNil()) selection.before = IdAsNumber(page.after);
+  if (!page.after.IsNil()) selection.before = rpc::NumberOf(page.after);
   selection.rows = page.size + 1;
   Result<std::vector<FoundDelivery>> found =
       co_await ListDeliveries(reader_, std::move(context), std::move(selection), false);
@@ -360,7 +340,7 @@ Task<Result<v1::ListWebhookDeliveriesResponse>> Webhooks::ListDeliveriesOf(CallC
   v1::ListWebhookDeliveriesResponse response;
   bool more = found->size() > static_cast<size_t>(page.size);
   if (more) found->resize(page.size);
-  if (more) response.set_next_page_token(rpc::NextPageToken(NumberAsId(found->back().n), filter));
+  if (more) response.set_next_page_token(rpc::NextPageToken(rpc::PlaceOf(found->back().n), filter));
   for (FoundDelivery& delivery : *found) *response.add_data() = std::move(delivery.message);
   co_return std::move(response);
 }

@@ -47,6 +47,8 @@ class Webhooks {
 
   // Errors: UNSAFE_URL.
   Task<Result<void>> CheckUrl(std::string url);
+  // Runs a command that answers with an endpoint, and makes its secret readable if it holds one.
+  Task<Result<v1::WebhookEndpoint>> SubmitEndpoint(CallContext context, postgres::Command<WebhookSet> command);
   // Changes an endpoint of the caller's organization and answers with it; with its secret if `reveal`.
   Task<Result<v1::WebhookEndpoint>> ChangeEndpoint(CallContext context, std::string method, Uuid id, Change change,
                                                    bool reveal);

@@ -8,14 +8,12 @@
 #include "common/http/json.h"
 #include "google/api/annotations.pb.h"
 #include "millrace/type/options.pb.h"
+#include "services/notifications/store/times.h"
 
 namespace millrace::notifications {
 namespace {
 
 constexpr char kTypeUrl[] = "type.googleapis.com/";
-constexpr const char* kServices[] = {"identity", "listing", "matching",     "operations",
-                                     "escrow",   "credit",  "notifications"};
-
 using Collections = std::map<std::string, std::string, std::less<>>;
 
 // Adds what the method tells: "GET /v1/bookings/{id}" with an id of the prefix bkg puts those into bookings.
@@ -33,7 +31,7 @@ void AddCollection(const google::protobuf::MethodDescriptor* method, Collections
 const Collections& AllCollections() {
   static const Collections all = [] {
     Collections collections;
-    for (std::string service : kServices) {
+    for (std::string service : kSources) {
       const auto* file = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(
           "millrace/" + service + "/v1/" + service + ".proto");
       for (int i = 0; file && i < file->service_count(); ++i) {
@@ -44,12 +42,6 @@ const Collections& AllCollections() {
     return collections;
   }();
   return all;
-}
-
-void SetTime(Time time, google::protobuf::Timestamp* out) {
-  int64_t micros = Micros(time);
-  out->set_seconds(micros / 1000000);
-  out->set_nanos(static_cast<int32_t>(micros % 1000000) * 1000);
 }
 
 }  // namespace

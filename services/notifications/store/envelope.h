@@ -11,6 +11,10 @@
 
 namespace millrace::notifications {
 
+// Every service that writes facts which concern organizations, this one too.
+inline constexpr const char* kSources[] = {"identity", "listing", "matching",     "operations",
+                                           "escrow",   "credit",  "notifications"};
+
 // An event as the feed keeps it.
 struct KeptEvent {
   Uuid id;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/notifications/store/reads.h"
 
+#include "common/postgres/asking.h"
 #include "services/notifications/store/envelope.h"
 
 namespace millrace::notifications {
 namespace {
 
+using postgres::Asking;
 using postgres::Params;
 using postgres::Row;
 using postgres::Rows;
@@ -32,14 +34,6 @@ v1::FeedEvent ReadRow(const Row& row, const Uuid& receiver) {
   event.payload_type = row.Text(6);
   event.payload = row.Bytes(7);
   return Envelope(event, receiver);
-}
-
-Params Asking(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  Params params;
-  params.Id(context.organization).Text(roles);
-  return params;
 }
 
 }  // namespace

@@ -3,9 +3,14 @@
 
 #include <map>
 
+#include "common/postgres/asking.h"
+#include "services/notifications/store/times.h"
+#include "common/base/words.h"
+
 namespace millrace::notifications {
 namespace {
 
+using postgres::Asking;
 using postgres::Params;
 using postgres::Row;
 using postgres::Rows;
@@ -30,25 +35,10 @@ constexpr Statement kAttemptTexts = {"webhook_attempt_texts",
                                      ", request, response FROM list_webhook_attempts($1, $2, $3::uuid[])"};
 #undef ATTEMPT_COLUMNS
 
-Params Asking(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  Params params;
-  params.Id(context.organization).Text(roles);
-  return params;
-}
-
-google::protobuf::Timestamp Stamp(Time time) {
-  google::protobuf::Timestamp timestamp;
-  timestamp.set_seconds(Micros(time) / 1000000);
-  timestamp.set_nanos(static_cast<int32_t>(Micros(time) % 1000000) * 1000);
-  return timestamp;
-}
-
 v1::WebhookAttempt ReadAttempt(const Row& row, bool texts) {
   v1::WebhookAttempt attempt;
   attempt.set_number(static_cast<int>(row.Int(1)));
-  *attempt.mutable_time() = Stamp(row.At(2));
+  SetTime(row.At(2), attempt.mutable_time());
   attempt.set_status(static_cast<int>(row.Int(3)));
   attempt.set_error(row.Text(4));
   attempt.set_latency_ms(row.Int(5));
@@ -72,10 +62,10 @@ v1::WebhookEndpoint Present(const EndpointRow& row) {
   out.set_state(row.state == "ENABLED" ? Endpoint::ENABLED : Endpoint::DISABLED);
   if (row.disabled_reason == "GONE") out.set_disabled_reason(Endpoint::GONE);
   if (row.disabled_reason == "RETRIES_EXHAUSTED") out.set_disabled_reason(Endpoint::RETRIES_EXHAUSTED);
-  if (row.disable_time) *out.mutable_disable_time() = Stamp(*row.disable_time);
-  if (row.old_secret_until) *out.mutable_old_secret_expire_time() = Stamp(*row.old_secret_until);
-  *out.mutable_create_time() = Stamp(row.create_time);
-  *out.mutable_update_time() = Stamp(row.update_time);
+  if (row.disable_time) SetTime(*row.disable_time, out.mutable_disable_time());
+  if (row.old_secret_until) SetTime(*row.old_secret_until, out.mutable_old_secret_expire_time());
+  SetTime(row.create_time, out.mutable_create_time());
+  SetTime(row.update_time, out.mutable_update_time());
   out.set_etag(std::to_string(row.version));
   return out;
 }
@@ -94,9 +84,9 @@ v1::WebhookDelivery Present(const DeliveryRow& row) {
   out.set_state(state);
   out.set_failure(row.failure);
   out.set_attempt_count(row.attempts);
-  if (row.state == "PENDING") *out.mutable_next_attempt_time() = Stamp(row.due_at);
-  *out.mutable_create_time() = Stamp(row.create_time);
-  if (row.end_time) *out.mutable_end_time() = Stamp(*row.end_time);
+  if (row.state == "PENDING") SetTime(row.due_at, out.mutable_next_attempt_time());
+  SetTime(row.create_time, out.mutable_create_time());
+  if (row.end_time) SetTime(*row.end_time, out.mutable_end_time());
   return out;
 }
 
@@ -112,12 +102,7 @@ Task<Result<std::vector<v1::WebhookEndpoint>>> ListEndpoints(postgres::Database&
     endpoint.id = row.Id(0);
     endpoint.organization = row.Id(1);
     endpoint.url = row.Text(2);
-    std::string types = row.Text(3);
-    for (size_t at = 0; at < types.size();) {
-      size_t comma = std::min(types.find(',', at), types.size());
-      endpoint.types.push_back(types.substr(at, comma - at));
-      at = comma + 1;
-    }
+    endpoint.types = SplitWords(row.Text(3));
     endpoint.description = row.Text(4);
     endpoint.state = row.Text(5);
     endpoint.disabled_reason = row.Text(6);

@@ -2,6 +2,7 @@
 #include "services/notifications/store/webhook_set.h"
 
 #include "common/base/limits.h"
+#include "common/base/words.h"
 
 namespace millrace::notifications {
 namespace {
@@ -103,16 +104,6 @@ std::vector<T> List(const std::set<T>& values) {
   return {values.begin(), values.end()};
 }
 
-std::vector<std::string> Split(const std::string& text) {
-  std::vector<std::string> parts;
-  for (size_t at = 0; at < text.size();) {
-    size_t comma = std::min(text.find(',', at), text.size());
-    parts.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  return parts;
-}
-
 DeliveryRow ReadDelivery(const Row& row) {
   DeliveryRow delivery;
   delivery.id = row.Id(0);
@@ -139,7 +130,7 @@ EndpointRow ReadEndpoint(const Row& row) {
   endpoint.organization = row.Id(1);
   endpoint.sees_all = row.Bool(2);
   endpoint.url = row.Text(3);
-  endpoint.types = Split(row.Text(4));
+  endpoint.types = SplitWords(row.Text(4));
   endpoint.description = row.Text(5);
   endpoint.state = row.Text(6);
   endpoint.disabled_reason = row.Text(7);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What callers read: as themselves, through functions that name who asks, so that row-level security decides.
 #include "common/base/limits.h"
+#include "common/postgres/asking.h"
 #include "common/rpc/page.h"
 #include "services/operations/app/operations.h"
 #include "services/operations/store/mapping.h"
@@ -25,12 +26,6 @@ constexpr Statement kSnapshot = {
     "SELECT b.payload FROM (SELECT DISTINCT booking_id FROM reservation WHERE release_time IS NULL "
     "AND ($1::uuid IS NULL OR booking_id > $1::uuid) ORDER BY booking_id LIMIT $2) r "
     "JOIN booking b ON b.id = r.booking_id ORDER BY b.id"};
-
-std::string Roles(const CallContext& context) {
-  std::string roles;
-  for (const std::string& role : context.roles) roles += (roles.empty() ? "" : ",") + role;
-  return roles;
-}
 
 template <class Message>
 Result<Message> One(const CallContext& context, const Result<Rows>& rows) {
@@ -62,15 +57,15 @@ Result<Response> Page(const Result<Rows>& rows, int size, const std::string& fil
 }  // namespace
 
 Task<Result<v1::Booking>> Operations::GetBooking(CallContext context, v1::GetBookingRequest request) {
-  Params params;
-  params.Id(context.organization).Text(Roles(context)).Id(IdOrNil(request.id()));
+  Params params = postgres::Asking(context);
+  params.Id(IdOrNil(request.id()));
   Result<Rows> rows = co_await ports_.reader.Query(kReadBooking, std::move(params));
   co_return One<v1::Booking>(context, rows);
 }
 
 Task<Result<v1::WorkOrder>> Operations::GetWorkOrder(CallContext context, v1::GetWorkOrderRequest request) {
-  Params params;
-  params.Id(context.organization).Text(Roles(context)).Id(IdOrNil(request.id()));
+  Params params = postgres::Asking(context);
+  params.Id(IdOrNil(request.id()));
   Result<Rows> rows = co_await ports_.reader.Query(kReadWork, std::move(params));
   co_return One<v1::WorkOrder>(context, rows);
 }
@@ -80,8 +75,8 @@ Task<Result<v1::ListBookingsResponse>> Operations::ListBookings(CallContext cont
                        request.listing_id() + "|" + request.external_id();
   Result<rpc::Page> page = rpc::ReadPage(request.page_size(), request.page_token(), filter);
   if (!page) co_return std::unexpected<Error>(std::move(page).error());
-  Params params;
-  params.Id(context.organization).Text(Roles(context)).Id(page->after).Int(request.state());
+  Params params = postgres::Asking(context);
+  params.Id(page->after).Int(request.state());
   params.Id(IdOrNil(request.listing_id())).Text(request.external_id()).Int(page->size + 1);
   Result<Rows> rows = co_await ports_.reader.Query(kListBookings, std::move(params));
   co_return Page<v1::ListBookingsResponse>(rows, page->size, filter);
@@ -92,8 +87,8 @@ Task<Result<v1::ListWorkOrdersResponse>> Operations::ListWorkOrders(CallContext 
   std::string filter = context.organization.Hex() + "|work_orders|" + std::to_string(request.state());
   Result<rpc::Page> page = rpc::ReadPage(request.page_size(), request.page_token(), filter);
   if (!page) co_return std::unexpected<Error>(std::move(page).error());
-  Params params;
-  params.Id(context.organization).Text(Roles(context)).Id(page->after).Int(request.state()).Int(page->size + 1);
+  Params params = postgres::Asking(context);
+  params.Id(page->after).Int(request.state()).Int(page->size + 1);
   Result<Rows> rows = co_await ports_.reader.Query(kListWorks, std::move(params));
   co_return Page<v1::ListWorkOrdersResponse>(rows, page->size, filter);
 }

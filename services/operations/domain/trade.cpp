@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/base/money.h"
+#include "common/base/words.h"
 
 namespace millrace::operations {
 namespace {
@@ -12,16 +13,6 @@ using B = BookingState;
 using E = BookingEvent;
 using W = WorkState;
 using V = WorkEvent;
-
-std::string Allowed(const auto& table, auto state) {
-  std::string names;
-  for (const auto* row : table.From(state)) {
-    if ((row->actors & ~kSystem) == 0) continue;
-    if (!names.empty()) names += ", ";
-    names += table.event_name(row->event);
-  }
-  return names.empty() ? "-" : names;
-}
 
 // The row, or why there is none for this actor.
 template <class State, class Event>
@@ -33,13 +24,9 @@ Result<const Transition<State, Event>*> FindRow(const StateTable<State, Event>& 
     if (row.event == event) ever |= row.actors;
   }
   if ((ever & actor) == 0) {
-    std::string roles;
-    for (std::string_view name : ActorNames(ever & ~kSystem)) roles += (roles.empty() ? "" : ", ") + std::string(name);
-    return Fail(ErrorCode::kInsufficientScope, {{"roles", roles}});
+    return Fail(ErrorCode::kInsufficientScope, {{"roles", JoinWords(ActorNames(ever & ~kSystem), ", ")}});
   }
-  return Fail(ErrorCode::kStateConflict, {{"state", std::string(table.state_name(state))},
-                                          {"action", std::string(table.event_name(event))},
-                                          {"allowed", Allowed(table, state)}});
+  return Fail(table.Conflict(state, event, kAnyActor & ~kSystem));
 }
 
 class Course {
