@@ -14,6 +14,9 @@ template <class Quote>
 std::string SessionSetup(const DatabaseOptions& options, Quote quote) {
   std::string setup = "SET statement_timeout = " + std::to_string(options.statement_timeout_ms);
   setup += "; SET client_min_messages = warning";
+  // Short statements only: compiling a plan costs each new session far more than it can save (PostgreSQL's costs run high
+  // on tables without statistics).
+  setup += "; SET jit = off";
   if (!options.role.empty()) setup += "; SET ROLE " + quote(options.role);
   if (!options.schema.empty()) setup += "; SET search_path = " + quote(options.schema);
   return setup;
