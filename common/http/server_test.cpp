@@ -139,7 +139,7 @@ TEST_F(ServerTest, RefusesWhatIsDangerousAndClosesWithNothingAfterItParsed) {
       {"space before colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"},
       {"bare LF", "GET / HTTP/1.1\nHost: a\n\n"},
       {"bare LF in the middle", "GET / HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n"},
-      {"NUL in a value", std::string("GET / HTTP/1.1\r\nHost: a\r\nX-A: \0\r\n\r\n", 37)},
+      {"NUL in a value", "GET / HTTP/1.1\r\n" + kHost + "X-A: " + std::string(1, '\0') + "\r\n\r\n"},
       {"HTTP/1.9", "GET / HTTP/1.9\r\n" + kHost + "\r\n"},
       {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
       {"two spaces", "GET  / HTTP/1.1\r\n" + kHost + "\r\n"},
