@@ -12,9 +12,9 @@
 
 #include "common/postgres/observe.h"
 #include "common/postgres/rows.h"
+#include "common/postgres/session.h"
 #include "common/telemetry/call.h"
 #include "common/telemetry/span.h"
-#include "common/postgres/session.h"
 
 namespace millrace::postgres {
 namespace {

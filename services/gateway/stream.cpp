@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "common/base/limits.h"
+#include "common/base/words.h"
 #include "common/http/json.h"
 #include "services/gateway/transcode.h"
-#include "common/base/words.h"
 
 namespace millrace::gateway {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "common/crypto/certificates.h"
 #include "common/rpc/policy.h"
-#include "services/millrace/serve.h"
 #include "services/millrace/arguments.h"
+#include "services/millrace/serve.h"
 
 namespace millrace {
 namespace {

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 
+#include "common/base/words.h"
 #include "services/millrace/arguments.h"
 #include "services/millrace/clock.h"
 #include "services/millrace/completion.h"
 #include "services/millrace/follow.h"
 #include "services/millrace/terminal.h"
-#include "common/base/words.h"
 
 namespace millrace {
 namespace {

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <set>
 
+#include "common/base/words.h"
 #include "services/millrace/arguments.h"
 #include "services/millrace/command_line.h"
 #include "services/millrace/resources.h"
 #include "services/millrace/terminal.h"
-#include "common/base/words.h"
 
 namespace millrace {
 namespace {

@@ -16,10 +16,10 @@
 
 #include "common/http/http.h"
 #include "common/postgres/database.h"
+#include "common/redis/address.h"
 #include "services/millrace/dev/child.h"
 #include "services/millrace/doctor.h"
 #include "services/millrace/serve.h"
-#include "common/redis/address.h"
 
 namespace millrace {
 namespace {

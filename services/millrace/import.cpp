@@ -5,8 +5,8 @@
 #include <expected>
 #include <optional>
 
-#include "services/millrace/terminal.h"
 #include "services/millrace/arguments.h"
+#include "services/millrace/terminal.h"
 
 namespace millrace {
 namespace {

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "common/base/time.h"
+#include "common/base/words.h"
 #include "common/crypto/crypto.h"
 #include "common/http/http.h"
 #include "services/millrace/arguments.h"
@@ -16,7 +17,6 @@
 #include "services/millrace/follow.h"
 #include "services/millrace/target.h"
 #include "services/millrace/terminal.h"
-#include "common/base/words.h"
 
 namespace millrace {
 namespace {

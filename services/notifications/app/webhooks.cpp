@@ -3,8 +3,8 @@
 
 #include "common/rpc/page.h"
 #include "services/notifications/domain/webhook.h"
-#include "services/notifications/store/webhook_reads.h"
 #include "services/notifications/store/times.h"
+#include "services/notifications/store/webhook_reads.h"
 
 namespace millrace::notifications {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <map>
 
+#include "common/base/words.h"
 #include "common/postgres/asking.h"
 #include "services/notifications/store/times.h"
-#include "common/base/words.h"
 
 namespace millrace::notifications {
 namespace {
