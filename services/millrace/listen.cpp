@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/millrace/listen.h"
 
-#include <functional>
-#include <expected>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <expected>
+#include <functional>
 #include <optional>
 
 #include "common/base/time.h"
