@@ -31,14 +31,13 @@ struct AppliedStore : postgres::Store<Applied> {
   }
 };
 
+constexpr EmbeddedFile kFiles[] = {
+    {"V002__applied.sql",
+     "CREATE TABLE applied (n bigint GENERATED ALWAYS AS IDENTITY, payload text UNIQUE NOT NULL)"}};
+
 class EventsTest : public ::testing::Test {
  protected:
-  EventsTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    const EmbeddedFile files[] = {
-        {"V002__applied.sql",
-         "CREATE TABLE applied (n bigint GENERATED ALWAYS AS IDENTITY, payload text UNIQUE NOT NULL)"}};
-    EXPECT_TRUE(postgres::Migrate(url_, "source", {}));
-    EXPECT_TRUE(postgres::Migrate(url_, "target", files));
+  EventsTest() : url_(test::PrivatePostgres::Instance().NewDatabase({{"source", {}}, {"target", kFiles}})) {
     source_ = Open("source", 2);
     target_ = Open("target", 1);
     log_ = std::make_unique<Log>("source", *source_);

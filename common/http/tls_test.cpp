@@ -7,6 +7,7 @@
 #include "common/http/raw_socket.h"
 #include "common/http/server_world.h"
 #include "tests/support/certificates.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temporary_folder.h"
 
 namespace millrace::http {
@@ -147,12 +148,7 @@ TEST_F(TlsTest, TakesOverAChangedCertificate) {
   std::this_thread::sleep_for(milliseconds(1600));
   EXPECT_EQ(Shake([](SSL*) {}).name, "localhost");  // the old one stays
   Place("second");
-  std::string name;
-  for (int i = 0; i < 100 && name != "second"; ++i) {
-    name = Shake([](SSL*) {}).name;
-    std::this_thread::sleep_for(milliseconds(50));
-  }
-  EXPECT_EQ(name, "second");
+  EXPECT_TRUE(test::Eventually([&] { return Shake([](SSL*) {}).name == "second"; }));
   EXPECT_TRUE(Post("x"));
 }
 

@@ -20,10 +20,7 @@ constexpr Statement kAsking = {"test_asking", "SELECT coalesce(current_setting('
 
 class PipelineTest : public ::testing::Test {
  protected:
-  PipelineTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    EXPECT_TRUE(Migrate(url_, "reading", {}));
-    Open(1);
-  }
+  PipelineTest() : url_(test::PrivatePostgres::Instance().NewDatabase({{"reading", {}}})) { Open(1); }
   void Open(int connections) {
     DatabaseOptions options;
     options.url = url_;

@@ -62,9 +62,7 @@ struct AccountStore : Store<Accounts> {
 
 class WriterTest : public ::testing::Test {
  protected:
-  WriterTest() : url_(PrivatePostgres::Instance().NewDatabase()) {
-    auto migrated = Migrate(url_, "ledger", kFiles);
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  WriterTest() : url_(PrivatePostgres::Instance().NewDatabase({{"ledger", kFiles}})) {
     DatabaseOptions options;
     options.url = url_;
     options.schema = "ledger";

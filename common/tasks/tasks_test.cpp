@@ -22,8 +22,7 @@ struct NothingStore : postgres::Store<Nothing> {
 
 class TasksTest : public ::testing::Test {
  protected:
-  TasksTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    EXPECT_TRUE(postgres::Migrate(url_, "work", {}));
+  TasksTest() : url_(test::PrivatePostgres::Instance().NewDatabase({{"work", {}}})) {
     DatabaseOptions options;
     options.url = url_;
     options.schema = "work";

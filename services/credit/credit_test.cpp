@@ -26,9 +26,9 @@ constexpr const char* kSources[] = {"operations", "identity"};
 
 class CreditTest : public ::testing::Test {
  protected:
-  CreditTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    Result<postgres::MigrationReport> migrated = postgres::Migrate(url_, "credit", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  CreditTest()
+      : url_(test::PrivatePostgres::Instance().NewDatabase(
+            {{"credit", Migrations()}, {"operations", {}}, {"identity", {}}})) {
     settings_.Set("database_url", url_, "test");
     environment_.executor = context_.get_executor();
     environment_.settings = &settings_;
@@ -37,7 +37,6 @@ class CreditTest : public ::testing::Test {
       return *channels_.at(std::string(service));
     };
     for (const char* name : kSources) {
-      EXPECT_TRUE(postgres::Migrate(url_, name, {}));
       cores_.push_back(std::make_unique<runtime::ServiceCore>(name, environment_));
       channels_[name] = rpc::LocalChannel(cores_.back()->service());
       cores_.back()->Start();

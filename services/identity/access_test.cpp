@@ -2,6 +2,7 @@
 // Keys, tokens, members and the audit log.
 #include "services/identity/app/assertion.h"
 #include "services/identity/identity_test.h"
+#include "tests/support/eventually.h"
 #include "tests/support/signing_key.h"
 
 namespace millrace::identity {
@@ -147,9 +148,7 @@ TEST_F(IdentityTest, KeysExpireAndShowWhenTheyWereUsed) {
   auto read = [&](const Uuid& asking) {
     return instance_->Call<v1::ApiKey>("GetApiKey", Caller(asking, {"admin"}), get);
   };
-  for (int i = 0; i < 1000 && !read(id)->has_last_use_time(); ++i) {
-  }
-  EXPECT_TRUE(read(id)->has_last_use_time());
+  EXPECT_TRUE(test::Eventually([&] { return read(id)->has_last_use_time(); }));
   EXPECT_EQ(read(id)->secret(), "");
   EXPECT_EQ(read(Uuid::New()).error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
@@ -477,8 +476,10 @@ class AuditTest : public IdentityTest {
   // Waits until so many acts are chained.
   v1::AuditHead HeadAt(int64_t seq) {
     v1::AuditHead head;
-    for (int i = 0; i < 20000 && head.seq() < seq; ++i)
+    test::Eventually([&] {
       head = *instance_->Call<v1::AuditHead>("Audit.GetAuditHead", Operator(), v1::GetAuditHeadRequest());
+      return head.seq() >= seq;
+    });
     EXPECT_EQ(head.seq(), seq);
     return head;
   }

@@ -121,9 +121,7 @@ inline v1::CreateOrganizationRequest Registration(int number) {
 
 class IdentityTest : public ::testing::Test {
  protected:
-  IdentityTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    Result<postgres::MigrationReport> migrated = postgres::Migrate(url_, "identity", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  IdentityTest() : url_(test::PrivatePostgres::Instance().NewDatabase({{"identity", Migrations()}})) {
     postgres::DatabaseOptions options;
     options.url = url_;
     options.schema = "identity";

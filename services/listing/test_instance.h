@@ -27,9 +27,9 @@ struct NoStore : postgres::Store<NoRows> {
 
 class ListingInstance : public ::testing::Test {
  protected:
-  ListingInstance() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    Result<postgres::MigrationReport> migrated = postgres::Migrate(url_, "listing", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  ListingInstance()
+      : url_(test::PrivatePostgres::Instance().NewDatabase(
+            {{"listing", Migrations()}, {"identity", {}}, {"credit", {}}})) {
     folder_ = std::filesystem::temp_directory_path() / ("millrace-listing-" + Uuid::New().Hex());
     settings_.Set("database_url", url_, "test");
     settings_.Set("data_folder", folder_.string(), "test");
@@ -40,7 +40,6 @@ class ListingInstance : public ::testing::Test {
       return *channels_.at(std::string(service));
     };
     for (const char* name : {"identity", "credit"}) {
-      EXPECT_TRUE(postgres::Migrate(url_, name, {}));
       cores_[name] = std::make_unique<runtime::ServiceCore>(name, environment_);
       channels_[name] = rpc::LocalChannel(cores_[name]->service());
       writers_[name] =

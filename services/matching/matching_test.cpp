@@ -35,9 +35,9 @@ std::string CodeOf(const Result<T>& result) {
 
 class MatchingTest : public ::testing::Test {
  protected:
-  MatchingTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    Result<postgres::MigrationReport> migrated = postgres::Migrate(url_, "matching", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  MatchingTest()
+      : url_(test::PrivatePostgres::Instance().NewDatabase(
+            {{"matching", Migrations()}, {"listing", {}}, {"operations", {}}, {"credit", {}}})) {
     settings_.Set("database_url", url_, "test");
     environment_.executor = context_.get_executor();
     environment_.settings = &settings_;
@@ -47,7 +47,6 @@ class MatchingTest : public ::testing::Test {
       return *channels_.at(std::string(service));
     };
     for (const char* name : {"listing", "operations", "credit"}) {
-      EXPECT_TRUE(postgres::Migrate(url_, name, {}));
       cores_[name] = std::make_unique<runtime::ServiceCore>(name, environment_);
       channels_[name] = rpc::LocalChannel(cores_[name]->service());
       writers_[name] =

@@ -39,9 +39,7 @@ struct Process {
 
 class FeedTest : public ::testing::Test {
  protected:
-  FeedTest() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    auto migrated = postgres::Migrate(url_, "notifications", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  FeedTest() : url_(test::PrivatePostgres::Instance().NewDatabase({{"notifications", Migrations()}})) {
     process_ = std::make_unique<Process>(loop_.executor(), url_);
     postgres::DatabaseOptions options = Process::Login(url_, "");
     admin_ = std::make_unique<postgres::Database>(options);

@@ -25,9 +25,8 @@ struct NothingStore : postgres::Store<Nothing> {
 class ModuleTest : public ::testing::Test {
  protected:
   ModuleTest() {
-    std::string url = test::PrivatePostgres::Instance().NewDatabase();
-    EXPECT_TRUE(postgres::Migrate(url, "notifications", Migrations()));
-    EXPECT_TRUE(postgres::Migrate(url, "identity", {}));
+    std::string url =
+        test::PrivatePostgres::Instance().NewDatabase({{"notifications", Migrations()}, {"identity", {}}});
     settings_.Set("database_url", url, "test");
     environment_.executor = loop_.executor();
     environment_.settings = &settings_;

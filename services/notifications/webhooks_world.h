@@ -97,9 +97,9 @@ struct Process {
 
 class WebhooksTest : public ::testing::Test {
  protected:
-  WebhooksTest() : url_(test::PrivatePostgres::Instance().NewDatabase()), receiver_(loop_.executor()) {
-    auto migrated = postgres::Migrate(url_, "notifications", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  WebhooksTest()
+      : url_(test::PrivatePostgres::Instance().NewDatabase({{"notifications", Migrations()}})),
+        receiver_(loop_.executor()) {
     admin_ = std::make_unique<postgres::Database>(Login(url_, ""));
     options_.schedule = {0s, 0s, 0s};
     options_.allowed = ParseCidrs("127.0.0.0/8").value();

@@ -13,6 +13,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="millrace-build-")
     clone = f"{folder}/millrace"
     kit.seconds(["git", "clone", "-q", "--no-hardlinks", kit.ROOT, clone])
+    kit.seconds(["scripts/install", "test"], cwd=clone)
     kit.say("building a clean clone without ccache")
     began = time.monotonic()
     kit.seconds(["cmake", "--preset", "test", "-DMILLRACE_NO_CCACHE=ON"], cwd=clone)

@@ -28,11 +28,9 @@ inline const char kBankKey[] = "bank-key";
 
 class EscrowWorld : public ::testing::Test {
  public:
-  EscrowWorld() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-    EXPECT_TRUE(postgres::Migrate(url_, "credit", {}));
-    EXPECT_TRUE(postgres::Migrate(url_, "identity", {}));
-    Result<postgres::MigrationReport> migrated = postgres::Migrate(url_, "escrow", Migrations());
-    EXPECT_TRUE(migrated) << migrated.error().cause;
+  EscrowWorld()
+      : url_(test::PrivatePostgres::Instance().NewDatabase(
+            {{"credit", {}}, {"identity", {}}, {"escrow", Migrations()}})) {
     gateway_ = std::make_unique<http::Server>(context_.get_executor(), http::ServerOptions(),
                                               [this](http::Request r) { return Notice(std::move(r)); });
     std::string notices = "http://127.0.0.1:" + std::to_string(gateway_->Start().value_or(0)) + "/v1/custodian/notices";

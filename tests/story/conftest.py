@@ -24,26 +24,25 @@ def world(platform):
     return World(platform)
 
 
-@pytest.fixture
-def split_world():
-    """Makes a platform of its own for one test: every service a process. Arguments as Platform's."""
-    started = []
+@pytest.fixture(scope="module")
+def split_platform():
+    """One platform for a module's stories: every service a process, a test clock, no sample."""
+    started = Platform(split=True)
+    yield started
+    started.stop()
 
-    def start(**arguments):
-        started.append(Platform(split=True, **arguments))
-        return World(started[-1])
 
-    yield start
-    for one in started:
-        one.stop()
+@pytest.fixture(scope="module")
+def split_world(split_platform):
+    return World(split_platform)
 
 
 @pytest.fixture(autouse=True)
 def books_are_right(request):
     """Whatever a story on the shared platform did, the ledger verifies behind it."""
     yield
-    if "world" in request.fixturenames:
-        request.getfixturevalue("world").verify_ledger()
+    for name in {"world", "split_world"} & set(request.fixturenames):
+        request.getfixturevalue(name).verify_ledger()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -51,6 +50,7 @@ def pytest_runtest_makereport(item, call):
     """A failed story shows the ends of the platform's logs."""
     outcome = yield
     report = outcome.get_result()
-    world = item.funcargs.get("world") if hasattr(item, "funcargs") else None
+    found = getattr(item, "funcargs", {})
+    world = found.get("world") or found.get("split_world")
     if report.when == "call" and report.failed and world:
         report.sections.append(("platform logs", world.platform.logs()))

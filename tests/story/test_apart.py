@@ -94,13 +94,6 @@ def test_certificates_must_fit(tmp_path):
 
 # --- a split instance
 
-@pytest.fixture(scope="module")
-def split():
-    started = Platform(split=True)
-    yield started
-    started.stop()
-
-
 def instance(platform):
     return json.loads((pathlib.Path(platform.data) / "dev.json").read_text())
 
@@ -128,11 +121,11 @@ def handshake(platform, role=None):
         return b""
 
 
-def test_split_roles_speak_tls_with_each_other(split):
+def test_split_roles_speak_tls_with_each_other(split_platform):
     """Nobody gets into a role's port without a certificate of the instance's authority."""
-    assert handshake(split, "credit")[3:4] == b"\4", "SETTINGS for a role"
-    assert handshake(split) == b""
-    with socket.create_connection(("127.0.0.1", escrow_port(split)), timeout=20) as plain:
+    assert handshake(split_platform, "credit")[3:4] == b"\4", "SETTINGS for a role"
+    assert handshake(split_platform) == b""
+    with socket.create_connection(("127.0.0.1", escrow_port(split_platform)), timeout=20) as plain:
         plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
         try:
             answer = plain.recv(64)
@@ -141,13 +134,13 @@ def test_split_roles_speak_tls_with_each_other(split):
     assert answer[3:4] != b"\4", "no SETTINGS over plaintext"
 
 
-def test_a_whole_trade_runs_over_it(split):
-    done = run("demo", "--instance", split.data, timeout=300)
+def test_a_whole_trade_runs_over_it(split_platform):
+    done = run("demo", "--instance", split_platform.data, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_grpc_is_served(split):
-    address = instance(split)["grpc_address"]
+def test_grpc_is_served(split_platform):
+    address = instance(split_platform)["grpc_address"]
     assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
     with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=20) as plain:
         plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from cli import Shell, environment, run
-from local_platform import Client, Unreachable, make_uscc, program
+from local_platform import Client, Unreachable, copy_prepared, make_uscc, program
 
 NEEDED_BY_ALL = ["internal_token", "database_url", "operator_key", "regulator_key", "data_folder", "custodian_url",
                  "custodian_key", "custodian_secret", "custodian_account"]
@@ -423,6 +423,7 @@ def test_dev_twice_keeps_data_and_a_second_one_is_refused(dev, folder):
 
 def test_a_killed_dev_takes_its_programs_along(dev, folder):
     """kill -9 leaves dev no word; the kernel ends its children, and a new dev started at once waits for that."""
+    copy_prepared(folder)
     one = dev().ready()
     id = register(folder)
     for _ in range(2):
@@ -436,6 +437,7 @@ def test_a_killed_dev_takes_its_programs_along(dev, folder):
 
 def test_requests_in_flight_are_answered_when_it_ends(dev, folder):
     """Registrations keep coming while Ctrl-C does: each is answered or not taken at all, none is lost half way."""
+    copy_prepared(folder)
     one = dev().ready()
     client = Client(one.instance["url"], one.instance["operator_key"])  # who has no key registers but a few a minute
 

@@ -97,7 +97,7 @@ def test_a_revoked_key_ends_its_stream(world):
 
 
 def test_the_gateway_is_killed_and_the_client_misses_nothing(split_world):
-    world = split_world()
+    world = split_world
     owner = world.organization("听众")
     url = world.platform.instance["url"]
     heard, made, done = [], [], threading.Event()

@@ -54,11 +54,18 @@ class Collector:
         return [span for span in list(self.spans) if span["traceId"] == id]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collector():
     one = Collector()
     yield one
     one.server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def split_platform(collector):
+    started = Platform(split=True, settings={"otlp_endpoint": collector.url})
+    yield started
+    started.stop()
 
 
 def fetch(url):
@@ -80,7 +87,7 @@ def until(what, seconds=30):
 
 
 def test_one_request_over_split_roles_is_one_trace(split_world, collector):
-    world = split_world(settings={"otlp_endpoint": collector.url})
+    world = split_world
     provider, buyer = world.organization("示例提供方"), world.organization("示例需求方")
     listing = world.listing(provider)
     trace, parent = secrets.token_hex(16), secrets.token_hex(8)
@@ -152,7 +159,7 @@ def test_metrics_say_what_happens_and_name_no_one(world):
 
 
 def test_a_lost_database_shows_within_five_seconds(split_world):
-    world = split_world()
+    world = split_world
     admin = world.platform.instance["admin"]["escrow"]
     assert fetch(f"{admin}/readyz")[0] == 200
     postgres = world.platform.pid("postgres")

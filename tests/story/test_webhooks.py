@@ -193,7 +193,7 @@ def test_others_see_nothing(world, owner, receiver):
 
 def test_killed_in_the_midst_of_deliveries_nothing_is_lost(split_world, receiver):
     """Notifications dies by kill -9 while it sends: each event arrives, and one that arrives twice has one id."""
-    world = split_world()
+    world = split_world
     owner = world.organization("收讯企业")
     made = endpoint(owner, receiver)
     after = max([int(event["seq"]) for event in feed(owner.client)] or [0])

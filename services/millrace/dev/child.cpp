@@ -13,7 +13,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <set>
 #include <thread>
 
 #include "common/base/random.h"
@@ -23,21 +22,17 @@ namespace {
 
 const passwd* PostgresUser() { return geteuid() == 0 ? getpwnam("postgres") : nullptr; }
 
-bool Bind(int port, int* bound) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
+void LetOthersBind(int fd) {
   int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+}
+
+bool Bind(int fd, int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  bool good = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  socklen_t size = sizeof address;
-  if (good && bound && getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0)
-    *bound = ntohs(address.sin_port);
-  close(fd);
-  return good;
+  return bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
 }
 
 }  // namespace
@@ -111,18 +106,30 @@ bool GiveToUnprivileged(const std::string& folder) {
 
 // Below the system's range for sockets that bind no port of their own, so that none of those takes it before its program
 // has bound it.
-int FreePort() {
+int ReservePort() {
   constexpr int kFirst = 20000, kPast = 32000;
-  static std::set<int> given;
   for (int tries = 0; tries < 1000; ++tries) {
     uint16_t random = 0;
     FillRandom(&random, sizeof random);
     int port = kFirst + random % (kPast - kFirst);
-    if (IsFree(port) && given.insert(port).second) return port;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    if (Bind(fd, port)) {
+      LetOthersBind(fd);
+      return port;  // fd stays open
+    }
+    close(fd);
   }
   return 0;
 }
 
-bool IsFree(int port) { return Bind(port, nullptr); }
+bool IsFree(int port) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  LetOthersBind(fd);
+  bool good = Bind(fd, port);
+  close(fd);
+  return good;
+}
 
 }  // namespace millrace::dev

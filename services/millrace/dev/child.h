@@ -31,8 +31,9 @@ void End(pid_t pid, int end_signal, int seconds);
 bool HasEnded(pid_t pid);
 // Gives a folder and what it holds to the user postgres when dev runs as root.
 bool GiveToUnprivileged(const std::string& folder);
-// A TCP port of 127.0.0.1 that is free now.
-int FreePort();
+// A TCP port of 127.0.0.1 for a program that dev starts; 0 if none is left. Until this process ends, a socket stays bound
+// to it without listening: servers, which allow addresses to be reused, may listen beside it, but nobody else reserves it.
+int ReservePort();
 bool IsFree(int port);
 
 }  // namespace millrace::dev

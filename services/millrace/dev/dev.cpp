@@ -112,7 +112,7 @@ class Supervisor {
       return Fail("port " + std::to_string(options_.port) +
                   " is taken; choose another with --port, or 0 for any free one");
     }
-    if (options_.port == 0) options_.port = FreePort();
+    if (options_.port == 0) options_.port = ReservePort();
     return ReadKeys();
   }
 
@@ -235,7 +235,7 @@ class Supervisor {
 
   bool StartCustodian() {
     if (custodian_database_url_.empty()) custodian_database_url_ = database_url_;
-    int port = FreePort();
+    int port = ReservePort();
     custodian_url_ = "http://127.0.0.1:" + std::to_string(port);
     Program custodian{"custodian",
                       {fs::path(Self()).parent_path().string() + "/millrace-custodian"},
@@ -284,17 +284,27 @@ class Supervisor {
     for (const char* name : {"MILLRACE_OTLP_ENDPOINT", "MILLRACE_RATE_LIMIT_REQUESTS", "MILLRACE_RATE_LIMIT_WINDOW"}) {
       if (const char* value = std::getenv(name)) program.environment[name] = value;
     }
-    set("ready_file", Path("log/" + role + ".ready"));
+    set("ready_file", Ready(role));
     for (const auto& [service, address] : addresses_) set(service + "_address", address);
     if (options_.split) {
       set("internal_certificate", Path("certificates/" + role + ".pem"));
       set("internal_key", Path("certificates/" + role + ".key"));
       set("internal_ca", Path("certificates/ca.pem"));
     }
-    const char* crash_role = std::getenv("MILLRACE_CRASH_ROLE");
-    if (std::getenv("MILLRACE_CRASH_POINT") && crash_role && role != crash_role)
-      program.environment["MILLRACE_CRASH_POINT"] = "";
+    program.environment["MILLRACE_CRASH_POINT"] = TakeCrashPoint(role);
     return program;
+  }
+
+  std::string Ready(const std::string& role) const { return Path("log/" + role + ".ready"); }
+
+  // Where the role is to die once, in the life that begins now: fault tests write "ROLE POINT" into the file
+  // crash_point.
+  std::string TakeCrashPoint(const std::string& role) const {
+    std::string wanted, point;
+    if (!(std::ifstream(Path("crash_point")) >> wanted >> point) || wanted != role) return "";
+    std::error_code error;
+    fs::remove(Path("crash_point"), error);
+    return point;
   }
 
   // A private authority, and a pair for each role; what is good stays.
@@ -306,22 +316,21 @@ class Supervisor {
   }
 
   bool StartRoles() {
-    grpc_port_ = FreePort();  // late: until it is bound, another program may take it
+    grpc_port_ = ReservePort();
     std::vector<std::string> roles = {"all"};
     if (options_.split) {
       roles = ServiceNames();
       roles.push_back("gateway");
-      for (const std::string& service : ServiceNames()) addresses_[service] = "127.0.0.1:" + std::to_string(FreePort());
+      for (const std::string& service : ServiceNames()) addresses_[service] = "127.0.0.1:" + std::to_string(ReservePort());
       if (!Certify(roles)) return false;
     }
     std::error_code error;
-    for (const std::string& role : roles) fs::remove(Path("log/" + role + ".ready"), error);
-    for (const std::string& role : roles) admin_ports_[role] = FreePort();
+    for (const std::string& role : roles) fs::remove(Ready(role), error);
+    for (const std::string& role : roles) admin_ports_[role] = ReservePort();
     std::map<std::string, pid_t> pids;
     for (const std::string& role : roles) pids[role] = Keep(Role(role));
     for (const std::string& role : roles) {
-      std::string ready = Path("log/" + role + ".ready");
-      if (!WaitFor(pids[role], [&] { return fs::exists(ready); }))
+      if (!WaitFor(pids[role], [&] { return fs::exists(Ready(role)); }))
         return Fail(role + " did not start, see " + Log(role));
     }
     ApiClient client(Url(), "");
@@ -388,7 +397,7 @@ class Supervisor {
     return kept_.back().pid;
   }
 
-  // Starts again what ended by itself, a moment later and without a crash point.
+  // Starts again what ended by itself, a moment later.
   void Watch() {
     while (signals_seen == 0) {
       for (Kept& kept : kept_) {
@@ -400,7 +409,9 @@ class Supervisor {
         }
         if (kept.restart_at && Clock::now() >= *kept.restart_at) {
           kept.restart_at.reset();
-          kept.program.environment["MILLRACE_CRASH_POINT"] = "";
+          std::error_code error;
+          fs::remove(Ready(kept.program.name), error);
+          kept.program.environment["MILLRACE_CRASH_POINT"] = TakeCrashPoint(kept.program.name);
           kept.pid = dev::Start(kept.program);
           WriteInstance();
         }

@@ -123,9 +123,7 @@ World::Instance::Instance(World& world, const std::string& url) {
   operations->HandleTasks();
 }
 
-World::World() : url_(test::PrivatePostgres::Instance().NewDatabase()) {
-  auto migrated = postgres::Migrate(url_, "operations", Migrations());
-  EXPECT_TRUE(migrated) << migrated.error().cause;
+World::World() : url_(test::PrivatePostgres::Instance().NewDatabase({{"operations", Migrations()}})) {
   postgres::DatabaseOptions options;
   options.url = url_;
   options.schema = "operations";
