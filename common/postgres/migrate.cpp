@@ -5,8 +5,6 @@
 #include <map>
 #include <vector>
 
-#include "common/postgres/database.h"
-
 namespace millrace {
 std::span<const EmbeddedFile> PostgresFiles();
 }
@@ -32,20 +30,16 @@ std::string_view File(std::string_view name) {
 std::string_view MachinerySql() { return File("machinery.sql"); }
 std::string_view RuntimeSql() { return File("runtime.sql"); }
 
-Result<MigrationReport> Migrate(const std::string& admin_url, const std::string& service,
-                                std::span<const EmbeddedFile> files) {
-  DatabaseOptions options;
-  options.url = admin_url;
-  options.connections = 1;
-  options.statement_timeout_ms = 60000;
-  Database database(options);
+Migrator::Migrator(const std::string& admin_url)
+    : database_({.url = admin_url, .schema = "", .role = "", .connections = 1, .statement_timeout_ms = 60000}) {}
 
+Result<MigrationReport> Migrator::Apply(const std::string& service, std::span<const EmbeddedFile> files) {
   std::vector<EmbeddedFile> wanted = {{"V001__machinery.sql", MachinerySql()}};
   for (const EmbeddedFile& file : files) wanted.push_back(file);
   std::sort(wanted.begin(), wanted.end(), [](const EmbeddedFile& a, const EmbeddedFile& b) { return a.name < b.name; });
 
   const std::string worker = service + "_worker", reader = service + "_reader";
-  MILLRACE_CHECK(database.RunHere([&](Transaction& tx) {
+  MILLRACE_CHECK(database_.RunHere([&](Transaction& tx) {
     tx.Execute(kLock);
     tx.ExecuteText(std::string(RuntimeSql()));
     for (const std::string& role : {worker, reader}) {
@@ -66,7 +60,7 @@ Result<MigrationReport> Migrate(const std::string& admin_url, const std::string&
   for (size_t i = 0; i < wanted.size(); ++i) {
     const EmbeddedFile& file = wanted[i];
     std::string fault;
-    MILLRACE_CHECK(database.RunHere([&](Transaction& tx) {
+    MILLRACE_CHECK(database_.RunHere([&](Transaction& tx) {
       tx.Execute(kLock);
       tx.ExecuteText("SET LOCAL search_path = " + service);
       std::map<std::string, std::string> applied;

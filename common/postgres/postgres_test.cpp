@@ -127,20 +127,21 @@ class WriterTest : public ::testing::Test {
 };
 
 TEST_F(WriterTest, MigrationsApplyOnceAndRefuseChangedFiles) {
-  auto again = Migrate(url_, "ledger", kFiles);
+  Migrator migrator(url_);
+  auto again = migrator.Apply("ledger", kFiles);
   ASSERT_TRUE(again);
   EXPECT_EQ(again->applied, 0);
   EXPECT_EQ(again->present, 2);
   const EmbeddedFile changed[] = {{"V002__accounts.sql", "SELECT 1"}};
-  auto refused = Migrate(url_, "ledger", changed);
+  auto refused = migrator.Apply("ledger", changed);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().cause.find("was changed"), std::string::npos);
-  auto older = Migrate(url_, "ledger", {});
+  auto older = migrator.Apply("ledger", {});
   ASSERT_FALSE(older);
   EXPECT_NE(older.error().cause.find("newer"), std::string::npos);
   const EmbeddedFile broken[] = {{"V002__accounts.sql", kAccounts},
                                  {"V003__broken.sql", "CREATE TABLE half (a int); SELEC 1"}};
-  EXPECT_FALSE(Migrate(url_, "ledger", broken));
+  EXPECT_FALSE(migrator.Apply("ledger", broken));
   EXPECT_EQ(Scalar("SELECT count(*) FROM pg_tables WHERE tablename = 'half'"), 0);
 }
 

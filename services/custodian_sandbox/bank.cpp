@@ -117,7 +117,7 @@ postgres::DatabaseOptions Options(const std::string& url) {
 }  // namespace
 
 Result<void> Bank::Prepare(const std::string& database_url, const std::string& account_number) {
-  Result<postgres::MigrationReport> migrated = postgres::Migrate(database_url, kSchema, CustodianMigrations());
+  Result<postgres::MigrationReport> migrated = postgres::Migrator(database_url).Apply(kSchema, CustodianMigrations());
   if (!migrated) return Fail(std::move(migrated).error());
   postgres::DatabaseOptions options = Options(database_url);
   options.connections = 1;

@@ -184,7 +184,8 @@ TEST_F(IdentityTest, MakesTheOfficesAtEveryStart) {
 
 TEST_F(IdentityTest, MovesTheClockThroughEveryTimer) {
   instance_.reset();
-  for (const char* name : kOthers) EXPECT_TRUE(postgres::Migrate(url_, name, {}));
+  postgres::Migrator migrator(url_);
+  for (const char* name : kOthers) EXPECT_TRUE(migrator.Apply(name, {}));
   instance_ = std::make_unique<Instance>(url_, true, "operator-secret-0123456789", true);
   std::string first = Register(1).organization().id(), second = Register(2).organization().id();
   ASSERT_TRUE(Do("VerifyOrganization", second));

@@ -287,8 +287,9 @@ int Serve(const runtime::Settings& settings) {
 }
 
 int MigrateAll(const std::string& database_url, bool quiet) {
+  postgres::Migrator migrator(database_url);
   for (const ServiceRow& row : kServices) {
-    Result<postgres::MigrationReport> report = postgres::Migrate(database_url, row.name, row.migrations());
+    Result<postgres::MigrationReport> report = migrator.Apply(row.name, row.migrations());
     if (!report) {
       std::fprintf(stderr, "millrace: migration of %s failed: %s\n", row.name, report.error().cause.c_str());
       return 1;

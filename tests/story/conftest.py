@@ -11,28 +11,28 @@ from local_platform import Platform  # noqa: E402
 from world import World  # noqa: E402
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def platform():
-    """One platform for a module's stories: all roles in one process, a test clock, no sample."""
+    """One platform for the stories of a run: all roles in one process, a test clock, no sample."""
     started = Platform()
     yield started
     started.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(platform):
     return World(platform)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def split_platform():
-    """One platform for a module's stories: every service a process, a test clock, no sample."""
+    """The same with every service a process."""
     started = Platform(split=True)
     yield started
     started.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def split_world(split_platform):
     return World(split_platform)
 

@@ -68,6 +68,11 @@ def split_platform(collector):
     started.stop()
 
 
+@pytest.fixture(scope="module")
+def split_world(split_platform):
+    return World(split_platform)
+
+
 def fetch(url):
     """Status and text of a GET."""
     try:

@@ -92,8 +92,9 @@ std::string PrivatePostgres::NewDatabase(const std::vector<Schema>& schemas) {
   if (source.empty()) {
     std::string name = "migrated_" + std::to_string(templates_.size());
     std::string url = Create(name, "template1");
+    postgres::Migrator migrator(url);
     for (const Schema& schema : schemas) {
-      auto migrated = postgres::Migrate(url, schema.service, schema.migrations);
+      auto migrated = migrator.Apply(schema.service, schema.migrations);
       if (!migrated) throw std::runtime_error(migrated.error().cause);
     }
     source = name;
