@@ -34,6 +34,7 @@ if(NOT MILLRACE_NO_PRECOMPILED)
   add_executable(precompiled_test EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/generated/precompiled.cpp)
   target_precompile_headers(precompiled_test PRIVATE ${precompiled_headers} <gtest/gtest.h>)
   target_compile_options(precompiled_test PRIVATE -O0)
+  set_target_properties(precompiled_test PROPERTIES OUTPUT_NAME precompiled_for_tests)  # no test itself
   target_link_libraries(precompiled_test PRIVATE GTest::gtest)
   foreach(name precompiled precompiled_test)
     # Holds absolute paths, so it is of one build folder; the objects made with it are cached by the checksum of the text beside it.
