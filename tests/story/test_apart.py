@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roles that run apart: certificates between them, and gRPC at the edge."""
-import json
 import pathlib
 import re
 import socket
@@ -93,12 +92,8 @@ def test_certificates_must_fit(tmp_path):
 
 # --- a split instance
 
-def instance(platform):
-    return json.loads((pathlib.Path(platform.data) / "dev.json").read_text())
-
-
 def escrow_port(platform):
-    pid = instance(platform)["processes"]["gateway"]
+    pid = platform.pid("gateway")
     environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     address = next(line for line in environment if line.startswith("MILLRACE_ESCROW_ADDRESS="))
     return int(address.rsplit(":", 1)[1])
@@ -106,7 +101,7 @@ def escrow_port(platform):
 
 def handshake(platform, role=None):
     """Speaks TLS to escrow's port as a role, or as nobody; the HTTP/2 SETTINGS that come back, or nothing."""
-    folder = pathlib.Path(platform.data) / "certificates"
+    folder = platform.data / "certificates"
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     context.set_alpn_protocols(["h2"])
     if role:
@@ -134,7 +129,7 @@ def test_split_roles_speak_tls_with_each_other(split_platform):
 
 
 def test_grpc_is_served(split_platform):
-    address = instance(split_platform)["grpc_address"]
+    address = split_platform.instance["grpc_address"]
     assert re.fullmatch(r"127\.0\.0\.1:\d+", address)
     with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1])), timeout=20) as plain:
         plain.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")

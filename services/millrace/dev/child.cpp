@@ -104,8 +104,8 @@ bool GiveToUnprivileged(const std::string& folder) {
   return chown(folder.c_str(), user->pw_uid, user->pw_gid) == 0;
 }
 
-// Below the system's range for sockets that bind no port of their own, so that none of those takes it before its program
-// has bound it.
+// Below the system's range for sockets that bind no port of their own, so that none of those takes it before its
+// program has bound it.
 int ReservePort() {
   constexpr int kFirst = 20000, kPast = 32000;
   for (int tries = 0; tries < 1000; ++tries) {

@@ -321,7 +321,8 @@ class Supervisor {
     if (options_.split) {
       roles = ServiceNames();
       roles.push_back("gateway");
-      for (const std::string& service : ServiceNames()) addresses_[service] = "127.0.0.1:" + std::to_string(ReservePort());
+      for (const std::string& service : ServiceNames())
+        addresses_[service] = "127.0.0.1:" + std::to_string(ReservePort());
       if (!Certify(roles)) return false;
     }
     std::error_code error;
