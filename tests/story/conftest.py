@@ -19,7 +19,7 @@ def platform():
     started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(platform):
     return World(platform)
 
@@ -32,7 +32,7 @@ def split_platform():
     started.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def split_world(split_platform):
     return World(split_platform)
 

@@ -68,11 +68,6 @@ def split_platform(collector):
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def split_world(split_platform):
-    return World(split_platform)
-
-
 def fetch(url):
     """Status and text of a GET."""
     try:
