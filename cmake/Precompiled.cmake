@@ -38,7 +38,7 @@ if(NOT MILLRACE_NO_PRECOMPILED)
     set(text ${CMAKE_BINARY_DIR}/CMakeFiles/${name}.dir/cmake_pch.hxx)
     add_custom_command(
       OUTPUT ${text}.pch.sum
-      COMMAND sh -c "${CMAKE_CXX_COMPILER} -std=c++2b -pthread -E -P -MD -MF ${text}.pch.sum.d -MT ${text}.pch.sum -x c++-header ${text} | sha256sum >${text}.pch.sum"
+      COMMAND sh -c "${CMAKE_CXX_COMPILER} -std=c++2b -pthread -w -E -P -MD -MF ${text}.pch.sum.d -MT ${text}.pch.sum -x c++-header ${text} | sha256sum >${text}.pch.sum"
       DEPFILE ${text}.pch.sum.d
       VERBATIM)
     add_custom_target(${name}_sum DEPENDS ${text}.pch.sum)
