@@ -2,7 +2,7 @@
 # Huge pages: a compiler faults in some 40,000 small ones otherwise, which costs a tenth of its time on a virtual machine.
 set(CMAKE_CXX_COMPILER_LAUNCHER env GLIBC_TUNABLES=glibc.malloc.hugetlb=1)
 find_program(CCACHE ccache)
-if(CCACHE AND NOT MILLRACE_NO_CCACHE)
+if(CCACHE)
   # Relative paths let two build folders share one cache; so do the checksums of Precompiled.cmake.
   list(APPEND CMAKE_CXX_COMPILER_LAUNCHER CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1
        CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
