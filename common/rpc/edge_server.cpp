@@ -64,7 +64,7 @@ class Entrance final : public grpc::CallbackGenericService {
       WireStatus none{static_cast<int>(grpc::StatusCode::UNIMPLEMENTED), "there is no such method", ""};
       return InboundCall::Refuse(executor_, context, none);
     }
-    return InboundCall::ServeThenRead(executor_, serve_, context);
+    return InboundCall::Accept(executor_, serve_, context);
   }
 
   const EdgeOptions& options() const { return options_; }

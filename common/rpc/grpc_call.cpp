@@ -3,9 +3,7 @@
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
-#include <grpc/grpc_security_constants.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/security/auth_context.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -13,20 +11,11 @@
 
 #include "common/async/pool.h"
 #include "common/rpc/grpc.h"
-#include "common/rpc/policy.h"
 
 namespace millrace::rpc {
 
-InboundCall* InboundCall::ReadThenServe(const Executor& executor, const Serve& serve,
-                                        grpc::GenericCallbackServerContext* context) {
-  auto* call = new InboundCall(executor, &serve, context);
-  call->self_.reset(call);
-  call->StartRead(&call->request_);
-  return call;
-}
-
-InboundCall* InboundCall::ServeThenRead(const Executor& executor, const Serve& serve,
-                                        grpc::GenericCallbackServerContext* context) {
+InboundCall* InboundCall::Accept(const Executor& executor, const Serve& serve,
+                                 grpc::GenericCallbackServerContext* context) {
   auto* call = new InboundCall(executor, &serve, context);
   call->self_.reset(call);
   boost::asio::post(executor, [call = call->self_] {
@@ -44,13 +33,6 @@ InboundCall* InboundCall::Refuse(const Executor& executor, grpc::GenericCallback
   return call;
 }
 
-std::optional<std::string> InboundCall::Header(std::string_view name) const {
-  const auto& headers = context_->client_metadata();
-  auto found = headers.find(grpc::string_ref(name.data(), name.size()));
-  if (found == headers.end()) return std::nullopt;
-  return std::string(found->second.data(), found->second.size());
-}
-
 std::map<std::string, std::string, std::less<>> InboundCall::CopyHeaders() const {
   std::map<std::string, std::string, std::less<>> headers;
   for (const auto& [name, value] : context_->client_metadata()) {
@@ -59,25 +41,10 @@ std::map<std::string, std::string, std::less<>> InboundCall::CopyHeaders() const
   return headers;
 }
 
-MetadataLookup InboundCall::Headers() const {
-  return [this](std::string_view name) { return Header(name); };
-}
-
 Time InboundCall::deadline() const {
   auto deadline = context_->deadline();
   if (deadline == std::chrono::system_clock::time_point::max()) return Time::max();
   return std::chrono::time_point_cast<Duration>(deadline);
-}
-
-std::set<std::string, std::less<>> InboundCall::PeerRoles() const {
-  std::set<std::string, std::less<>> roles;
-  std::shared_ptr<const grpc::AuthContext> caller = context_->auth_context();
-  if (!caller || !caller->IsPeerAuthenticated()) return roles;
-  for (const grpc::string_ref& name : caller->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
-    std::string_view role = RoleOfName(std::string_view(name.data(), name.size()));
-    if (!role.empty()) roles.emplace(role);
-  }
-  return roles;
 }
 
 Task<bool> InboundCall::Read() {
@@ -117,20 +84,7 @@ void InboundCall::Reply(const WireStatus& status, const std::vector<MetadataPair
   if (Begin(trailers)) Finish(ToGrpc(status));
 }
 
-void InboundCall::OnReadDone(bool ok) {
-  if (on_read_) {
-    on_read_(ok);
-    return;
-  }
-  boost::asio::post(executor_, [call = self_, ok] {
-    if (ok && !call->finished_) {
-      Spawn(call->executor_, (*call->serve_)(call), "rpc.serve");
-    } else if (!call->finished_) {
-      call->finished_ = true;
-      call->Finish(grpc::Status(grpc::StatusCode::CANCELLED, "no request"));
-    }
-  });
-}
+void InboundCall::OnReadDone(bool ok) { on_read_(ok); }
 
 void InboundCall::OnCancel() {
   boost::asio::post(executor_, [call = self_] {

@@ -8,8 +8,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,34 +19,26 @@
 
 namespace millrace::rpc {
 
-// gRPC's threads read the headers and hop; everything else happens on the loop, where `finished_` alone is touched.
+// gRPC's threads hop at once; everything else happens on the loop, where `finished_` alone is touched.
 // Held by gRPC until OnDone and by the coroutine that answers.
 class InboundCall final : public grpc::ServerGenericBidiReactor {
  public:
   using Serve = std::function<Task<void>(std::shared_ptr<InboundCall>)>;
 
-  // Reads the message, then runs `serve` on the loop: one hop. `serve` must outlive the server.
-  static InboundCall* ReadThenServe(const Executor& executor, const Serve& serve,
-                                    grpc::GenericCallbackServerContext* context);
-  // Runs `serve` on the loop before anything is read; it calls Read.
-  static InboundCall* ServeThenRead(const Executor& executor, const Serve& serve,
-                                    grpc::GenericCallbackServerContext* context);
+  // Runs `serve` on the loop before anything is read; it calls Read. `serve` must outlive the server.
+  static InboundCall* Accept(const Executor& executor, const Serve& serve, grpc::GenericCallbackServerContext* context);
   // Refuses it at once.
   static InboundCall* Refuse(const Executor& executor, grpc::GenericCallbackServerContext* context,
                              const WireStatus& status);
 
   // What the caller sent along; valid until the call is finished.
-  std::optional<std::string> Header(std::string_view name) const;
-  MetadataLookup Headers() const;
   std::map<std::string, std::string, std::less<>> CopyHeaders() const;
   std::string path() const { return context_->method(); }
   std::string peer() const { return context_->peer(); }  // "ipv4:10.0.0.7:4711"
   Time deadline() const;                                 // Time::max() if there is none
-  // The roles that the caller's certificate names; none without one.
-  std::set<std::string, std::less<>> PeerRoles() const;
   bool finished() const { return finished_; }
 
-  // After ServeThenRead: waits for the message; false if the caller went away.
+  // Waits for the message; false if the caller went away.
   Task<bool> Read();
   size_t RequestBytes() const { return request_.Length(); }
   // The message, once; false if the bytes are none such.
@@ -71,7 +61,7 @@ class InboundCall final : public grpc::ServerGenericBidiReactor {
   const Serve* serve_;
   grpc::GenericCallbackServerContext* context_;  // gone after OnDone, which comes after Finish
   grpc::ByteBuffer request_, response_;
-  std::function<void(bool)> on_read_;  // of Read; unset: the message is read first
+  std::function<void(bool)> on_read_;
   bool finished_ = false;
   std::shared_ptr<InboundCall> self_;
 };

@@ -7,13 +7,17 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
+#include <grpcpp/support/client_callback.h>
 
+#include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <mutex>
-#include <set>
+#include <unordered_map>
+#include <utility>
 
-#include "common/async/pool.h"
+#include "common/rpc/awaited.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/exchange.h"
 #include "common/rpc/grpc.h"
 #include "common/rpc/metadata.h"
 #include "common/rpc/observe.h"
@@ -23,38 +27,10 @@
 namespace millrace::rpc {
 namespace {
 
-using Answer = Result<std::unique_ptr<Message>>;
-
-// One call; lives in the frame of the coroutine that waits for it, until gRPC has called back.
-struct ClientCall {
-  grpc::ClientContext context;
-  grpc::ByteBuffer request, response;
-  grpc::Status status;
-};
-
-// The calls that gRPC still holds, so that a channel that ends can wait for them.
-class InFlight {
- public:
-  void Add(ClientCall* call) {
-    std::lock_guard lock(mutex_);
-    calls_.insert(call);
-  }
-  void Remove(ClientCall* call) {
-    std::lock_guard lock(mutex_);
-    calls_.erase(call);
-    if (calls_.empty()) empty_.notify_all();
-  }
-  void CancelAndWait() {
-    std::unique_lock lock(mutex_);
-    for (ClientCall* call : calls_) call->context.TryCancel();
-    empty_.wait(lock, [this] { return calls_.empty(); });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable empty_;
-  std::set<ClientCall*> calls_;
-};
+using runtime::v1::Answers;
+using runtime::v1::Calls;
+using runtime::v1::IncomingAnswer;
+using runtime::v1::OutgoingCall;
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address, const Access& access, const std::string& service) {
   grpc::ChannelArguments arguments;
@@ -72,6 +48,143 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const Access&
   return grpc::CreateCustomChannel(address, ClientCredentials(access), arguments);
 }
 
+// One stream to a service, with the calls that wait for their answers. The loop alone touches it, but for what gRPC's
+// threads hand over. Held by gRPC until OnDone.
+class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                     public std::enable_shared_from_this<Stream> {
+ public:
+  Stream(Executor executor, grpc::GenericStub* stub, const std::string& token, const std::string& service)
+      : executor_(std::move(executor)) {
+    if (!token.empty()) context_.AddMetadata(kTokenMetadata, token);
+    context_.AddMetadata(kServiceMetadata, service);
+    stub->PrepareBidiStreamingCall(&context_, kExchangePath, grpc::StubOptions(), this);
+  }
+
+  void Start() {
+    held_by_grpc_ = shared_from_this();
+    AddHold();  // until the reading has failed: writes start outside of gRPC's callbacks
+    StartRead(&incoming_);
+    StartCall();
+  }
+  bool ended() const { return ended_; }
+
+  // Its answer comes unless the call is forgotten first.
+  std::shared_ptr<AwaitedAnswer> Ask(const MethodDescriptor* method, OutgoingCall call) {
+    auto awaited = std::make_shared<AwaitedAnswer>(executor_);
+    waiting_.emplace(call.id(), Waiting{method, awaited});
+    outbox_.Add(std::move(call));
+    WriteSoon();
+    return awaited;
+  }
+  void Forget(int64_t id) { waiting_.erase(id); }
+
+  // Ends the stream, waits for gRPC to let go of it, and ends its calls.
+  void Cancel() {
+    context_.TryCancel();
+    End();
+    {
+      std::unique_lock lock(mutex_);
+      released_.wait(lock, [this] { return done_; });
+    }
+    FailAll();
+  }
+
+  void OnReadDone(bool ok) override {
+    auto answers = std::make_shared<Answers>();
+    if (ok && !FromBuffer(&incoming_, answers.get())) {
+      context_.TryCancel();
+      ok = false;
+    }
+    boost::asio::post(executor_, [self = shared_from_this(), ok, answers] { self->Received(ok, answers.get()); });
+  }
+  void OnWriteDone(bool) override {
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->writing_ = false;
+      self->Write();
+    });
+  }
+  void OnDone(const grpc::Status& status) override {
+    std::shared_ptr<Stream> self = std::move(held_by_grpc_);
+    {
+      std::lock_guard lock(mutex_);
+      status_ = status;
+      done_ = true;
+      released_.notify_all();
+    }
+    boost::asio::post(executor_, [self] { self->FailAll(); });
+  }
+
+ private:
+  struct Waiting {
+    const MethodDescriptor* method;
+    std::shared_ptr<AwaitedAnswer> awaited;
+  };
+
+  // Whatever else the loop has to do now goes into the same message.
+  void WriteSoon() {
+    if (write_due_ || writing_ || ended_) return;
+    write_due_ = true;
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->write_due_ = false;
+      self->Write();
+    });
+  }
+  void Write() {
+    if (writing_ || ended_ || outbox_.empty()) return;
+    Calls calls;
+    outbox_.Take(calls.mutable_calls());
+    outgoing_ = ToBuffer(calls);
+    writing_ = true;
+    StartWrite(&outgoing_);
+  }
+
+  // gRPC may let go.
+  void End() {
+    if (std::exchange(ended_, true)) return;
+    RemoveHold();
+  }
+
+  void Received(bool ok, Answers* answers) {
+    if (ended_) return;
+    if (!ok) return End();  // the other side ended it, or it broke
+    for (IncomingAnswer& answer : *answers->mutable_answers()) {
+      auto found = waiting_.find(answer.id());
+      if (found == waiting_.end()) continue;  // its caller went away at the deadline
+      Waiting waiting = std::move(found->second);
+      waiting_.erase(found);
+      waiting.awaited->Set(Finish(waiting.method, answer), {answer.replayed(), answer.etag()});
+    }
+    StartRead(&incoming_);
+  }
+
+  static Answer Finish(const MethodDescriptor* method, const IncomingAnswer& answer) {
+    if (answer.has_error()) return std::unexpected(FromDetail(answer.error()));
+    std::unique_ptr<Message> response = NewMessage(method->output_type());
+    if (!response->ParseFromString(answer.response())) {
+      return std::unexpected(Error::Internal("the answer is no " + method->output_type()->full_name()));
+    }
+    return response;
+  }
+
+  void FailAll() {
+    WireStatus wire{status_.error_code(), status_.error_message(), status_.error_details()};
+    if (status_.ok()) wire = {static_cast<int>(grpc::StatusCode::UNAVAILABLE), "the other side drains", ""};
+    for (auto& [id, waiting] : std::exchange(waiting_, {})) waiting.awaited->Set(std::unexpected(FromStatus(wire)), {});
+  }
+
+  Executor executor_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer incoming_, outgoing_;
+  Outbox<OutgoingCall> outbox_;
+  std::unordered_map<int64_t, Waiting> waiting_;
+  bool write_due_ = false, writing_ = false, ended_ = false;
+  std::shared_ptr<Stream> held_by_grpc_;
+  std::mutex mutex_;
+  std::condition_variable released_;
+  bool done_ = false;
+  grpc::Status status_;
+};
+
 class Remote final : public Channel {
  public:
   Remote(Executor executor, const std::string& address, const Access& access, std::string service)
@@ -79,68 +192,47 @@ class Remote final : public Channel {
         token_(access.Certified() ? "" : access.token),
         service_(std::move(service)),
         stub_(Connect(address, access, service_)) {}
-  ~Remote() override { in_flight_.CancelAndWait(); }
+  ~Remote() override {
+    if (stream_) stream_->Cancel();
+  }
 
   Task<Answer> Send(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) override {
     ClientObservation observation(method, "grpc", &context);
-    ClientCall call;
-    Prepare(method, context, *request, &call);
-    std::function<void(std::function<void()>)> start = [this, method, &call](std::function<void()> resume) {
-      in_flight_.Add(&call);
-      // On gRPC's thread: note the outcome and hop. The call is not touched after `resume`, which may end the coroutine
-      // at once.
-      auto done = [in_flight = &in_flight_, call = &call, resume = std::move(resume)](grpc::Status status) {
-        call->status = std::move(status);
-        in_flight->Remove(call);
-        resume();
-      };
-      std::string path = "/" + method->service()->full_name() + "/" + method->name();
-      stub_.UnaryCall(&call.context, path, grpc::StubOptions(), &call.request, &call.response, std::move(done));
-    };
-    co_await millrace::detail::Suspend(std::move(start));
-    ReadReply(TrailerLookup(&call.context), context.reply.get());
-    Answer answer = Finish(method, &call);
+    Answer answer = co_await Exchange(method, std::move(context), std::move(request));
     observation.End(answer);
     co_return std::move(answer);
   }
 
  private:
-  void Prepare(const MethodDescriptor*, const CallContext& context, const Message& request, ClientCall* call) {
-    for (MetadataPair& pair : WriteContext(context)) call->context.AddMetadata(pair.name, pair.value);
-    if (!token_.empty()) call->context.AddMetadata(std::string(kTokenMetadata), token_);
-    call->context.AddMetadata(std::string(kServiceMetadata), service_);
+  Task<Answer> Exchange(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) {
+    OutgoingCall call;
     if (context.deadline != Time::max()) {
-      call->context.set_deadline(std::chrono::time_point_cast<std::chrono::system_clock::duration>(context.deadline));
+      Duration left = context.deadline - WallNow();
+      if (left <= Duration(0)) co_return Fail(ErrorCode::kDeadlineExceeded);
+      call.set_timeout_micros(left.count());
     }
-    call->request = ToBuffer(request);
-  }
-
-  static MetadataLookup TrailerLookup(const grpc::ClientContext* context) {
-    return [context](std::string_view name) -> std::optional<std::string> {
-      const auto& trailers = context->GetServerTrailingMetadata();
-      auto found = trailers.find(grpc::string_ref(name.data(), name.size()));
-      if (found == trailers.end()) return std::nullopt;
-      return std::string(found->second.data(), found->second.size());
-    };
-  }
-
-  static Answer Finish(const MethodDescriptor* method, ClientCall* call) {
-    const grpc::Status& status = call->status;
-    if (!status.ok()) {
-      WireStatus wire{status.error_code(), status.error_message(), status.error_details()};
-      return std::unexpected(FromStatus(wire));
+    int64_t id = ++last_id_;
+    call.set_id(id);
+    call.set_method(method->full_name());
+    WriteContext(context, call.mutable_context());
+    request->SerializeToString(call.mutable_request());
+    if (call.ByteSizeLong() > kExchangeEntryBytes) co_return TooLong(call.method());
+    if (!stream_ || stream_->ended()) {
+      stream_ = std::make_shared<Stream>(executor_, &stub_, token_, service_);
+      stream_->Start();
     }
-    std::unique_ptr<Message> response = NewMessage(method->output_type());
-    if (!FromBuffer(&call->response, response.get())) {
-      return std::unexpected(Error::Internal("the answer is no " + method->output_type()->full_name()));
-    }
-    return response;
+    std::shared_ptr<Stream> stream = stream_;
+    std::shared_ptr<AwaitedAnswer> awaited = stream->Ask(method, std::move(call));
+    Answer answer = co_await AwaitedAnswer::Until(std::move(awaited), context.deadline, context.reply);
+    stream->Forget(id);
+    co_return std::move(answer);
   }
 
   Executor executor_;
   std::string token_, service_;
   grpc::GenericStub stub_;
-  InFlight in_flight_;
+  std::shared_ptr<Stream> stream_;
+  int64_t last_id_ = 0;
 };
 
 }  // namespace

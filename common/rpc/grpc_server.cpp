@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <map>
-#include <thread>
+#include <optional>
+#include <utility>
 
-#include "common/async/pool.h"
 #include "common/crypto/crypto.h"
+#include "common/rpc/awaited.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/exchange.h"
 #include "common/rpc/grpc.h"
 #include "common/rpc/grpc_call.h"
 #include "common/rpc/metadata.h"
@@ -24,81 +29,216 @@
 namespace millrace::rpc {
 namespace {
 
-using Answer = Result<std::unique_ptr<Message>>;
+using runtime::v1::Answers;
+using runtime::v1::Calls;
+using runtime::v1::IncomingAnswer;
+using runtime::v1::OutgoingCall;
 
-// The services of a process, by name.
-class Directory {
+using PeerNames = std::set<std::string, std::less<>>;
+
+// The calls of one process to one service. gRPC's threads hand over to the loop, which alone touches the rest. Held by
+// gRPC until OnDone, and by the calls in flight.
+class InboundStream final : public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<InboundStream> {
  public:
-  void Add(Service& service) { services_.push_back(&service); }
-  const std::vector<Service*>& services() const { return services_; }
-  Service* Find(const std::string& name) const {
-    auto found = std::ranges::find_if(services_, [&](Service* s) { return s->name() == name; });
-    return found == services_.end() ? nullptr : *found;
+  InboundStream(Executor executor, Service* service, std::optional<PeerNames> roles)
+      : executor_(std::move(executor)), service_(service), roles_(std::move(roles)) {}
+
+  void Start() {
+    held_by_grpc_ = shared_from_this();
+    StartRead(&incoming_);
+  }
+  // Answers what is in flight and refuses what comes; then ends.
+  void Drain() {
+    draining_ = true;
+    EndIfDrained();
   }
 
+  void OnReadDone(bool ok) override {
+    auto calls = std::make_shared<Calls>();
+    if (ok) ok = FromBuffer(&incoming_, calls.get());
+    boost::asio::post(executor_, [self = shared_from_this(), ok, calls] { self->Received(ok, calls.get()); });
+  }
+  void OnWriteDone(bool) override {
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->writing_ = false;
+      self->Write();
+    });
+  }
+  // The caller went away, or a shutdown's grace ended: gRPC gets its end now, the handlers run on.
+  void OnCancel() override {
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->End(grpc::Status(grpc::StatusCode::CANCELLED, "canceled"));
+    });
+  }
+  void OnDone() override { held_by_grpc_.reset(); }
+
  private:
-  std::vector<Service*> services_;
+  void Received(bool ok, Calls* calls) {
+    if (!ok || ended_) return End(grpc::Status::OK);
+    for (OutgoingCall& call : *calls->mutable_calls()) {
+      ++in_flight_;
+      Spawn(executor_, Serve(shared_from_this(), std::move(call)), "rpc.serve");
+    }
+    reading_ = false;
+    ReadOn();
+  }
+  void ReadOn() {
+    if (reading_ || ended_ || in_flight_ >= kExchangeCallsInFlight) return;
+    reading_ = true;
+    StartRead(&incoming_);
+  }
+
+  static Task<void> Serve(std::shared_ptr<InboundStream> self, OutgoingCall call) {
+    CallContext context = ReadContext(call.context());
+    std::shared_ptr<ReplyInfo> reply = context.reply;
+    int64_t id = call.id();
+    Answer answer = co_await Dispatch(self.get(), std::move(call), std::move(context));
+    self->Reply(id, answer, *reply);
+  }
+
+  static Task<Answer> Dispatch(InboundStream* self, OutgoingCall call, CallContext context) {
+    if (self->draining_) co_return Fail(ErrorCode::kUnavailable);
+    if (call.timeout_micros() > 0) context.deadline = WallNow() + Duration(call.timeout_micros());
+    const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+    const MethodDescriptor* method = pool->FindMethodByName(call.method());
+    if (method == nullptr) co_return NoSuchRoute(call.method());
+    if (self->roles_) MILLRACE_CO_CHECK(CheckPeer(method, *self->roles_, context));
+    if (self->service_ == nullptr) co_return NoSuchRoute(call.method());
+    std::unique_ptr<Message> request = NewMessage(method->input_type());
+    if (!request->ParseFromString(call.request())) {
+      co_return Fail(Error::Internal("the request is no " + method->input_type()->full_name()));
+    }
+    int64_t begin = telemetry::SteadyNanos();
+    Answer answer = co_await self->service_->Dispatch(method, std::move(context), std::move(request));
+    ObserveServed(method, telemetry::SteadyNanos() - begin, answer);
+    co_return std::move(answer);
+  }
+  static std::unexpected<Error> NoSuchRoute(const std::string& method) {
+    return Fail(ErrorCode::kNoSuchRoute, {{"method", "RPC"}, {"path", method}});
+  }
+
+  void Reply(int64_t id, const Answer& answer, const ReplyInfo& reply) {
+    --in_flight_;
+    if (ended_) return;
+    IncomingAnswer out;
+    if (answer && (*answer)->ByteSizeLong() <= kExchangeEntryBytes) {
+      (*answer)->SerializeToString(out.mutable_response());
+    } else {
+      *out.mutable_error() = ToDetail(answer ? TooLong((*answer)->GetTypeName()).error() : answer.error());
+    }
+    out.set_id(id);
+    out.set_replayed(reply.replayed);
+    out.set_etag(reply.etag);
+    outbox_.Add(std::move(out));
+    WriteSoon();
+    ReadOn();
+  }
+  // Whatever else is answered in this turn of the loop goes into the same message.
+  void WriteSoon() {
+    if (write_due_ || writing_) return;
+    write_due_ = true;
+    boost::asio::post(executor_, [self = shared_from_this()] {
+      self->write_due_ = false;
+      self->Write();
+    });
+  }
+  void Write() {
+    if (writing_ || ended_) return;
+    if (outbox_.empty()) return EndIfDrained();
+    Answers answers;
+    outbox_.Take(answers.mutable_answers());
+    outgoing_ = ToBuffer(answers);
+    writing_ = true;
+    StartWrite(&outgoing_);
+  }
+  void EndIfDrained() {
+    if (draining_ && in_flight_ == 0 && !writing_ && outbox_.empty()) End(grpc::Status::OK);
+  }
+  void End(const grpc::Status& status) {
+    if (std::exchange(ended_, true)) return;
+    Finish(status);
+  }
+
+  Executor executor_;
+  Service* service_;
+  std::optional<PeerNames> roles_;  // unset: the token was asked for
+  grpc::ByteBuffer incoming_, outgoing_;
+  Outbox<IncomingAnswer> outbox_;
+  int in_flight_ = 0;
+  bool reading_ = true, write_due_ = false, writing_ = false, draining_ = false, ended_ = false;
+  std::shared_ptr<InboundStream> held_by_grpc_;
+};
+
+// The roles that the caller's certificate names; none without one.
+PeerNames RolesOf(const grpc::GenericCallbackServerContext& context) {
+  PeerNames roles;
+  std::shared_ptr<const grpc::AuthContext> caller = context.auth_context();
+  if (!caller || !caller->IsPeerAuthenticated()) return roles;
+  for (const grpc::string_ref& name : caller->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+    std::string_view role = RoleOfName(std::string_view(name.data(), name.size()));
+    if (!role.empty()) roles.emplace(role);
+  }
+  return roles;
+}
+
+// The live streams of a server. On the loop.
+struct Streams {
+  std::vector<std::weak_ptr<InboundStream>> live;
+  bool draining = false;
+
+  void Enter(const std::shared_ptr<InboundStream>& stream) {
+    if (draining) return stream->Drain();
+    std::erase_if(live, [](const auto& each) { return each.expired(); });
+    live.push_back(stream);
+  }
+  // Ends each of them after its last answer, those too that come yet.
+  void Drain() {
+    draining = true;
+    for (const auto& stream : std::exchange(live, {})) {
+      if (auto still = stream.lock()) still->Drain();
+    }
+  }
 };
 
 class Entrance final : public grpc::CallbackGenericService {
  public:
   Entrance(Executor executor, const Access& access)
-      : executor_(std::move(executor)), token_(access.token), certified_(access.Certified()) {
-    serve_ = [this](std::shared_ptr<InboundCall> call) { return Serve(std::move(call)); };
-  }
+      : executor_(std::move(executor)), token_(access.token), certified_(access.Certified()) {}
+
+  void Add(Service& service) { services_.push_back(&service); }
+  const std::vector<Service*>& services() const { return services_; }
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
-    if (!certified_) {
-      const auto& headers = context->client_metadata();
-      auto shown = headers.find(grpc::string_ref(kTokenMetadata.data(), kTokenMetadata.size()));
-      std::string_view token;
-      if (shown != headers.end()) token = {shown->second.data(), shown->second.size()};
-      if (!crypto::EqualInConstantTime(token, token_)) {
-        return InboundCall::Refuse(executor_, context, ToStatus(Error(ErrorCode::kUnauthenticated)));
-      }
+    if (!certified_ && !crypto::EqualInConstantTime(Header(*context, kTokenMetadata), token_)) {
+      return InboundCall::Refuse(executor_, context, ToStatus(Error(ErrorCode::kUnauthenticated)));
     }
-    return InboundCall::ReadThenServe(executor_, serve_, context);
+    if (context->method() != kExchangePath) {
+      WireStatus none{static_cast<int>(grpc::StatusCode::UNIMPLEMENTED), "only Exchange is served here", ""};
+      return InboundCall::Refuse(executor_, context, none);
+    }
+    std::string_view wanted = Header(*context, kServiceMetadata);
+    auto service = std::ranges::find_if(services_, [&](Service* s) { return s->name() == wanted; });
+    auto stream = std::make_shared<InboundStream>(executor_, service == services_.end() ? nullptr : *service,
+                                                  certified_ ? std::optional(RolesOf(*context)) : std::nullopt);
+    boost::asio::post(executor_, [streams = streams_, stream] { streams->Enter(stream); });
+    stream->Start();
+    return stream.get();
   }
-  Directory directory;
+
+  void Drain() { streams_->Drain(); }
 
  private:
-  Answer Refused(const InboundCall& call) const {
-    return Fail(ErrorCode::kNoSuchRoute, {{"method", "RPC"}, {"path", call.path().substr(1)}});
-  }
-
-  Task<void> Serve(std::shared_ptr<InboundCall> call) {
-    if (call->finished()) co_return;  // its headers are gone
-    CallContext context = ReadContext(call->Headers());
-    context.deadline = call->deadline();
-    std::shared_ptr<ReplyInfo> reply = context.reply;
-    Answer answer = co_await Dispatch(call, std::move(context));
-    if (answer) {
-      call->Reply(**answer, WriteReply(*reply));
-    } else {
-      call->Reply(ToStatus(answer.error()), WriteReply(*reply));
-    }
-  }
-
-  Task<Answer> Dispatch(std::shared_ptr<InboundCall> call, CallContext context) {
-    const MethodDescriptor* method = MethodOfPath(call->path());
-    if (method == nullptr) co_return Refused(*call);
-    if (certified_) MILLRACE_CO_CHECK(CheckPeer(method, call->PeerRoles(), context));
-    Service* service = directory.Find(call->Header(kServiceMetadata).value_or(""));
-    if (service == nullptr) co_return Refused(*call);
-    std::unique_ptr<Message> request = NewMessage(method->input_type());
-    if (!call->TakeRequest(request.get())) {
-      co_return Fail(Error::Internal("the request is no " + method->input_type()->full_name()));
-    }
-    int64_t begin = telemetry::SteadyNanos();
-    Answer answer = co_await service->Dispatch(method, std::move(context), std::move(request));
-    ObserveServed(method, telemetry::SteadyNanos() - begin, answer);
-    co_return std::move(answer);
+  static std::string_view Header(const grpc::GenericCallbackServerContext& context, const char* name) {
+    auto found = context.client_metadata().find(name);
+    if (found == context.client_metadata().end()) return {};
+    return {found->second.data(), found->second.size()};
   }
 
   Executor executor_;
   std::string token_;
   bool certified_;
-  InboundCall::Serve serve_;
+  std::vector<Service*> services_;
+  std::shared_ptr<Streams> streams_ = std::make_shared<Streams>();
 };
 
 }  // namespace
@@ -120,7 +260,7 @@ GrpcServer::GrpcServer(Executor executor, std::string address, Access access)
 
 GrpcServer::~GrpcServer() = default;
 
-void GrpcServer::Add(Service& service) { state_->entrance.directory.Add(service); }
+void GrpcServer::Add(Service& service) { state_->entrance.Add(service); }
 
 Result<int> GrpcServer::Start() {
   grpc::EnableDefaultHealthCheckService(true);
@@ -135,7 +275,7 @@ Result<int> GrpcServer::Start() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kGrpcKeepaliveMillis / 2);
   state_->server = builder.BuildAndStart();
   if (!state_->server || port == 0) return Fail(Error::Internal("cannot listen for gRPC on " + state_->address));
-  for (Service* service : state_->entrance.directory.services()) SetServing(service->name(), true);
+  for (Service* service : state_->entrance.services()) SetServing(service->name(), true);
   return port;
 }
 
@@ -149,6 +289,7 @@ void GrpcServer::SetServing(const std::string& service, bool serving) {
 
 Task<void> GrpcServer::Shutdown(std::chrono::milliseconds grace) {
   if (!state_->server) co_return;
+  state_->entrance.Drain();
   co_await ShutDown(state_->server.get(), grace);
 }
 

@@ -6,7 +6,6 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
-#include "millrace/type/error.pb.h"
 
 namespace millrace::rpc {
 namespace {
@@ -14,33 +13,6 @@ namespace {
 constexpr int kCanceled = 1;
 constexpr int kDeadlineExceeded = 4;
 constexpr int kUnavailable = 14;
-
-type::ErrorDetail ToDetail(const Error& error) {
-  type::ErrorDetail detail;
-  detail.set_code(std::string(Name(error.code)));
-  detail.mutable_params()->insert(error.params.begin(), error.params.end());
-  detail.mutable_extensions()->insert(error.extensions.begin(), error.extensions.end());
-  for (const Violation& violation : error.violations) {
-    type::ErrorDetail::Violation& out = *detail.add_violations();
-    out.set_pointer(violation.pointer);
-    out.set_code(std::string(Name(violation.code)));
-    out.mutable_params()->insert(violation.params.begin(), violation.params.end());
-  }
-  return detail;
-}
-
-Error FromDetail(const type::ErrorDetail& detail) {
-  std::optional<ErrorCode> code = ErrorCodeByName(detail.code());
-  if (!code) return Error::Internal("the other side's error code is not in the catalogue: " + detail.code());
-  Error error(*code, ErrorParams(detail.params().begin(), detail.params().end()));
-  error.extensions.insert(detail.extensions().begin(), detail.extensions().end());
-  for (const type::ErrorDetail::Violation& violation : detail.violations()) {
-    error.violations.push_back({violation.pointer(),
-                                ErrorCodeByName(violation.code()).value_or(ErrorCode::kInvalidRequest),
-                                ErrorParams(violation.params().begin(), violation.params().end())});
-  }
-  return error;
-}
 
 google::rpc::Status StatusOf(const Error& error) {
   const ErrorEntry& entry = Entry(error.code);
@@ -72,6 +44,33 @@ std::string FieldPath(std::string_view pointer) {
 }
 
 }  // namespace
+
+type::ErrorDetail ToDetail(const Error& error) {
+  type::ErrorDetail detail;
+  detail.set_code(std::string(Name(error.code)));
+  detail.mutable_params()->insert(error.params.begin(), error.params.end());
+  detail.mutable_extensions()->insert(error.extensions.begin(), error.extensions.end());
+  for (const Violation& violation : error.violations) {
+    type::ErrorDetail::Violation& out = *detail.add_violations();
+    out.set_pointer(violation.pointer);
+    out.set_code(std::string(Name(violation.code)));
+    out.mutable_params()->insert(violation.params.begin(), violation.params.end());
+  }
+  return detail;
+}
+
+Error FromDetail(const type::ErrorDetail& detail) {
+  std::optional<ErrorCode> code = ErrorCodeByName(detail.code());
+  if (!code) return Error::Internal("the other side's error code is not in the catalogue: " + detail.code());
+  Error error(*code, ErrorParams(detail.params().begin(), detail.params().end()));
+  error.extensions.insert(detail.extensions().begin(), detail.extensions().end());
+  for (const type::ErrorDetail::Violation& violation : detail.violations()) {
+    error.violations.push_back({violation.pointer(),
+                                ErrorCodeByName(violation.code()).value_or(ErrorCode::kInvalidRequest),
+                                ErrorParams(violation.params().begin(), violation.params().end())});
+  }
+  return error;
+}
 
 WireStatus ToStatus(const Error& error) { return Wire(StatusOf(error)); }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/base/error.h"
+#include "millrace/type/error.pb.h"
 
 namespace millrace::rpc {
 
@@ -15,6 +16,10 @@ struct WireStatus {
   std::string message;
   std::string details;  // serialized google.rpc.Status
 };
+
+// The whole error, as processes of the platform pass it on. A code that this process does not know is INTERNAL.
+type::ErrorDetail ToDetail(const Error& error);
+Error FromDetail(const type::ErrorDetail& detail);
 
 WireStatus ToStatus(const Error& error);
 // The same for a caller outside: also BadRequest, LocalizedMessage, RequestInfo, and RetryInfo where a retry may help.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one call from a service to another costs by each transport: CPU time of both sides together, in rounds that take
-// turns, so that whatever else the machine does falls on all of them. hop_bench [CALLS].
+// turns, so that whatever else the machine does falls on all of them; one call after another, and many at once. hop_bench [CALLS].
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +17,7 @@ namespace millrace {
 namespace {
 
 constexpr int kRounds = 9;
+constexpr int kAtOnce[] = {1, 32};
 
 double CpuMicros() {
   timespec now{};
@@ -28,7 +29,7 @@ struct Way {
   const char* name;
   std::unique_ptr<rpc::GrpcServer> server;
   std::unique_ptr<rpc::Channel> channel;
-  std::vector<double> micros;
+  std::vector<double> micros[2];  // by kAtOnce
 };
 
 Task<void> Ask(rpc::Channel* channel, int calls, bool* good) {
@@ -69,16 +70,22 @@ int Main(int calls) {
   bool good = true;
   for (int round = -1; round < kRounds; ++round) {  // the first one connects and warms up
     for (Way& way : ways) {
-      double begin = CpuMicros();
-      loop.Start(Ask(way.channel.get(), calls, &good));
-      loop.Run();
-      if (round >= 0) way.micros.push_back((CpuMicros() - begin) / calls);
+      for (size_t shape = 0; shape < std::size(kAtOnce); ++shape) {
+        double begin = CpuMicros();
+        int each = calls / kAtOnce[shape];
+        for (int i = 0; i < kAtOnce[shape]; ++i) loop.Start(Ask(way.channel.get(), each, &good));
+        loop.Run();
+        if (round >= 0) way.micros[shape].push_back((CpuMicros() - begin) / (each * kAtOnce[shape]));
+      }
     }
   }
   for (Way& way : ways) {
-    std::ranges::sort(way.micros);
-    std::printf("%-14s %7.1f us of CPU a call (median of %d rounds of %d; %.1f to %.1f)\n", way.name,
-                way.micros[kRounds / 2], kRounds, calls, way.micros.front(), way.micros.back());
+    for (size_t shape = 0; shape < std::size(kAtOnce); ++shape) {
+      std::vector<double>& micros = way.micros[shape];
+      std::ranges::sort(micros);
+      std::printf("%-14s %2d at once %7.1f us of CPU a call (median of %d rounds of %d; %.1f to %.1f)\n", way.name,
+                  kAtOnce[shape], micros[kRounds / 2], kRounds, calls, micros.front(), micros.back());
+    }
     way.channel.reset();
     if (way.server) {
       loop.Start(Stop(way.server.get()));
