@@ -3,6 +3,11 @@
 #pragma once
 
 #include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "common/base/call_context.h"
 #include "common/base/result.h"
@@ -24,22 +29,74 @@ inline std::unexpected<Error> TooLong(const std::string& method) {
 void WriteContext(const CallContext& context, runtime::v1::CallContext* out);
 CallContext ReadContext(const runtime::v1::CallContext& in);
 
-// What waits to leave on a stream.
-template <class Entry>
+// What waits to leave on a stream: one message on its way, and all that gathers meanwhile in the next. From any thread.
+template <class Message, class Entry>
 class Outbox {
  public:
-  bool empty() const { return waiting_.empty(); }
-  void Add(Entry entry) { waiting_.push_back(std::move(entry)); }
-  // Moves entries to a message: at least one, if there is any.
-  void Take(google::protobuf::RepeatedPtrField<Entry>* message) {
+  explicit Outbox(google::protobuf::RepeatedPtrField<Entry>* (Message::*entries)()) : entries_(entries) {}
+  // True if nothing is on its way and nobody was told to see to that yet: the caller is, who calls Next soon.
+  bool Add(Entry entry) {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(entry));
+    return !std::exchange(busy_, true);
+  }
+  // The next message: at least one entry. None: nothing waits or it is closed, and the next Add is told so. Drops what
+  // waits if the one before was lost.
+  std::optional<Message> Next(bool lost = false) {
+    std::lock_guard lock(mutex_);
+    if (lost) waiting_.clear();
+    busy_ = !waiting_.empty() && !closed_;
+    if (!busy_) return std::nullopt;
+    std::optional<Message> message(std::in_place);
     for (size_t bytes = 0; !waiting_.empty() && bytes < kExchangeBatchBytes; waiting_.pop_front()) {
       bytes += waiting_.front().ByteSizeLong();
-      *message->Add() = std::move(waiting_.front());
+      *((*message).*entries_)()->Add() = std::move(waiting_.front());
     }
+    return message;
+  }
+  // No message follows. True if none is on its way either; else whoever calls Next then finds it closed.
+  bool Close() {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    return !busy_;
+  }
+  bool idle() const {
+    std::lock_guard lock(mutex_);
+    return !busy_;
+  }
+  bool closed() const {
+    std::lock_guard lock(mutex_);
+    return closed_;
   }
 
  private:
+  google::protobuf::RepeatedPtrField<Entry>* (Message::*entries_)();
+  mutable std::mutex mutex_;
   std::deque<Entry> waiting_;
+  bool busy_ = false, closed_ = false;
+};
+
+// What came on a stream and waits for the loop. From any thread.
+template <class Message>
+class Inbox {
+ public:
+  // True if the loop is not on its way yet: the caller sends it.
+  bool Add(std::optional<Message> message) {
+    std::lock_guard lock(mutex_);
+    came_.push_back(std::move(message));
+    return !std::exchange(called_, true);
+  }
+  // Everything that came, in order; nullopt is the stream's end.
+  std::vector<std::optional<Message>> Take() {
+    std::lock_guard lock(mutex_);
+    called_ = false;
+    return std::exchange(came_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::optional<Message>> came_;
+  bool called_ = false;
 };
 
 }  // namespace millrace::rpc

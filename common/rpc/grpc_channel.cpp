@@ -48,8 +48,8 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const Access&
   return grpc::CreateCustomChannel(address, ClientCredentials(access), arguments);
 }
 
-// One stream to a service, with the calls that wait for their answers. The loop alone touches it, but for what gRPC's
-// threads hand over. Held by gRPC until OnDone.
+// One stream to a service, with the calls that wait for their answers. gRPC's threads write on and read on by
+// themselves, and hand over to the loop, which alone touches the rest. Held by gRPC until OnDone.
 class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                      public std::enable_shared_from_this<Stream> {
  public:
@@ -72,8 +72,12 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   std::shared_ptr<AwaitedAnswer> Ask(const MethodDescriptor* method, OutgoingCall call) {
     auto awaited = std::make_shared<AwaitedAnswer>(executor_);
     waiting_.emplace(call.id(), Waiting{method, awaited});
-    outbox_.Add(std::move(call));
-    WriteSoon();
+    // Whatever else the loop has to do now goes into the same message.
+    if (outbox_.Add(std::move(call))) {
+      boost::asio::post(executor_, [self = shared_from_this()] {
+        if (!self->ended_) self->Write();
+      });
+    }
     return awaited;
   }
   void Forget(int64_t id) { waiting_.erase(id); }
@@ -90,19 +94,18 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   }
 
   void OnReadDone(bool ok) override {
-    auto answers = std::make_shared<Answers>();
-    if (ok && !FromBuffer(&incoming_, answers.get())) {
+    std::optional<Answers> answers;
+    if (ok && !FromBuffer(&incoming_, &answers.emplace())) {
       context_.TryCancel();
-      ok = false;
+      answers.reset();
     }
-    boost::asio::post(executor_, [self = shared_from_this(), ok, answers] { self->Received(ok, answers.get()); });
+    bool more = answers.has_value();
+    if (inbox_.Add(std::move(answers))) {
+      boost::asio::post(executor_, [self = shared_from_this()] { self->Deliver(); });
+    }
+    if (more) StartRead(&incoming_);
   }
-  void OnWriteDone(bool) override {
-    boost::asio::post(executor_, [self = shared_from_this()] {
-      self->writing_ = false;
-      self->Write();
-    });
-  }
+  void OnWriteDone(bool ok) override { Write(!ok); }
   void OnDone(const grpc::Status& status) override {
     std::shared_ptr<Stream> self = std::move(held_by_grpc_);
     {
@@ -120,21 +123,11 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     std::shared_ptr<AwaitedAnswer> awaited;
   };
 
-  // Whatever else the loop has to do now goes into the same message.
-  void WriteSoon() {
-    if (write_due_ || writing_ || ended_) return;
-    write_due_ = true;
-    boost::asio::post(executor_, [self = shared_from_this()] {
-      self->write_due_ = false;
-      self->Write();
-    });
-  }
-  void Write() {
-    if (writing_ || ended_ || outbox_.empty()) return;
-    Calls calls;
-    outbox_.Take(calls.mutable_calls());
-    outgoing_ = ToBuffer(calls);
-    writing_ = true;
+  // On the loop while nothing is on its way, else on gRPC's thread.
+  void Write(bool lost = false) {
+    std::optional<Calls> calls = outbox_.Next(lost);
+    if (!calls) return;
+    outgoing_ = ToBuffer(*calls);
     StartWrite(&outgoing_);
   }
 
@@ -144,17 +137,17 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     RemoveHold();
   }
 
-  void Received(bool ok, Answers* answers) {
-    if (ended_) return;
-    if (!ok) return End();  // the other side ended it, or it broke
-    for (IncomingAnswer& answer : *answers->mutable_answers()) {
-      auto found = waiting_.find(answer.id());
-      if (found == waiting_.end()) continue;  // its caller went away at the deadline
-      Waiting waiting = std::move(found->second);
-      waiting_.erase(found);
-      waiting.awaited->Set(Finish(waiting.method, answer), {answer.replayed(), answer.etag()});
+  void Deliver() {
+    for (std::optional<Answers>& answers : inbox_.Take()) {
+      if (!answers) return End();  // the other side ended it, or it broke
+      for (IncomingAnswer& answer : *answers->mutable_answers()) {
+        auto found = waiting_.find(answer.id());
+        if (found == waiting_.end()) continue;  // its caller went away at the deadline
+        Waiting waiting = std::move(found->second);
+        waiting_.erase(found);
+        waiting.awaited->Set(Finish(waiting.method, answer), {answer.replayed(), answer.etag()});
+      }
     }
-    StartRead(&incoming_);
   }
 
   static Answer Finish(const MethodDescriptor* method, const IncomingAnswer& answer) {
@@ -175,9 +168,10 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   Executor executor_;
   grpc::ClientContext context_;
   grpc::ByteBuffer incoming_, outgoing_;
-  Outbox<OutgoingCall> outbox_;
+  Outbox<Calls, OutgoingCall> outbox_{&Calls::mutable_calls};
+  Inbox<Answers> inbox_;
   std::unordered_map<int64_t, Waiting> waiting_;
-  bool write_due_ = false, writing_ = false, ended_ = false;
+  bool ended_ = false;
   std::shared_ptr<Stream> held_by_grpc_;
   std::mutex mutex_;
   std::condition_variable released_;

@@ -9,6 +9,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <map>
 #include <optional>
@@ -36,8 +37,8 @@ using runtime::v1::OutgoingCall;
 
 using PeerNames = std::set<std::string, std::less<>>;
 
-// The calls of one process to one service. gRPC's threads hand over to the loop, which alone touches the rest. Held by
-// gRPC until OnDone, and by the calls in flight.
+// The calls of one process to one service. gRPC's threads write on and read on by themselves, and hand over to the
+// loop, which alone touches the rest. Held by gRPC until OnDone, and by the calls in flight.
 class InboundStream final : public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<InboundStream> {
  public:
   InboundStream(Executor executor, Service* service, std::optional<PeerNames> roles)
@@ -54,16 +55,18 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   }
 
   void OnReadDone(bool ok) override {
-    auto calls = std::make_shared<Calls>();
-    if (ok) ok = FromBuffer(&incoming_, calls.get());
-    boost::asio::post(executor_, [self = shared_from_this(), ok, calls] { self->Received(ok, calls.get()); });
+    std::optional<Calls> calls;
+    if (ok && !FromBuffer(&incoming_, &calls.emplace())) calls.reset();
+    bool more = calls.has_value();
+    if (more) in_flight_ += calls->calls_size();
+    if (inbox_.Add(std::move(calls))) {
+      boost::asio::post(executor_, [self = shared_from_this()] { self->Deliver(); });
+    }
+    if (!more) return;
+    paused_ = true;
+    ReadOn();
   }
-  void OnWriteDone(bool) override {
-    boost::asio::post(executor_, [self = shared_from_this()] {
-      self->writing_ = false;
-      self->Write();
-    });
-  }
+  void OnWriteDone(bool ok) override { Write(!ok); }
   // The caller went away, or a shutdown's grace ended: gRPC gets its end now, the handlers run on.
   void OnCancel() override {
     boost::asio::post(executor_, [self = shared_from_this()] {
@@ -73,19 +76,16 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   void OnDone() override { held_by_grpc_.reset(); }
 
  private:
-  void Received(bool ok, Calls* calls) {
-    if (!ok || ended_) return End(grpc::Status::OK);
-    for (OutgoingCall& call : *calls->mutable_calls()) {
-      ++in_flight_;
-      Spawn(executor_, Serve(shared_from_this(), std::move(call)), "rpc.serve");
+  void Deliver() {
+    for (std::optional<Calls>& calls : inbox_.Take()) {
+      if (!calls) return End(grpc::Status::OK);  // the caller went away
+      for (OutgoingCall& call : *calls->mutable_calls()) {
+        Spawn(executor_, Serve(shared_from_this(), std::move(call)), "rpc.serve");
+      }
     }
-    reading_ = false;
-    ReadOn();
   }
   void ReadOn() {
-    if (reading_ || ended_ || in_flight_ >= kExchangeCallsInFlight) return;
-    reading_ = true;
-    StartRead(&incoming_);
+    if (in_flight_ < kExchangeCallsInFlight && paused_.exchange(false)) StartRead(&incoming_);
   }
 
   static Task<void> Serve(std::shared_ptr<InboundStream> self, OutgoingCall call) {
@@ -118,7 +118,6 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   }
 
   void Reply(int64_t id, const Answer& answer, const ReplyInfo& reply) {
-    --in_flight_;
     if (ended_) return;
     IncomingAnswer out;
     if (answer && (*answer)->ByteSizeLong() <= kExchangeEntryBytes) {
@@ -129,43 +128,44 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
     out.set_id(id);
     out.set_replayed(reply.replayed);
     out.set_etag(reply.etag);
-    outbox_.Add(std::move(out));
-    WriteSoon();
+    // Whatever else is answered in this turn of the loop goes into the same message.
+    if (outbox_.Add(std::move(out))) {
+      boost::asio::post(executor_, [self = shared_from_this()] { self->Write(); });
+    }
+    --in_flight_;
     ReadOn();
   }
-  // Whatever else is answered in this turn of the loop goes into the same message.
-  void WriteSoon() {
-    if (write_due_ || writing_) return;
-    write_due_ = true;
-    boost::asio::post(executor_, [self = shared_from_this()] {
-      self->write_due_ = false;
-      self->Write();
-    });
-  }
-  void Write() {
-    if (writing_ || ended_) return;
-    if (outbox_.empty()) return EndIfDrained();
-    Answers answers;
-    outbox_.Take(answers.mutable_answers());
-    outgoing_ = ToBuffer(answers);
-    writing_ = true;
-    StartWrite(&outgoing_);
+  // On the loop while nothing is on its way, else on gRPC's thread.
+  void Write(bool lost = false) {
+    if (std::optional<Answers> answers = outbox_.Next(lost)) {
+      outgoing_ = ToBuffer(*answers);
+      StartWrite(&outgoing_);
+    } else if (outbox_.closed()) {
+      Finish(status_);
+    } else if (draining_) {
+      boost::asio::post(executor_, [self = shared_from_this()] { self->EndIfDrained(); });
+    }
   }
   void EndIfDrained() {
-    if (draining_ && in_flight_ == 0 && !writing_ && outbox_.empty()) End(grpc::Status::OK);
+    if (draining_ && in_flight_ == 0 && outbox_.idle()) End(grpc::Status::OK);
   }
+  // Once the message on its way has left; no answer follows.
   void End(const grpc::Status& status) {
     if (std::exchange(ended_, true)) return;
-    Finish(status);
+    status_ = status;
+    if (outbox_.Close()) Finish(status_);
   }
 
   Executor executor_;
   Service* service_;
   std::optional<PeerNames> roles_;  // unset: the token was asked for
   grpc::ByteBuffer incoming_, outgoing_;
-  Outbox<IncomingAnswer> outbox_;
-  int in_flight_ = 0;
-  bool reading_ = true, write_due_ = false, writing_ = false, draining_ = false, ended_ = false;
+  Outbox<Answers, IncomingAnswer> outbox_{&Answers::mutable_answers};
+  Inbox<Calls> inbox_;
+  std::atomic<int> in_flight_ = 0;
+  std::atomic<bool> paused_ = false, draining_ = false;
+  bool ended_ = false;
+  grpc::Status status_;
   std::shared_ptr<InboundStream> held_by_grpc_;
 };
 
