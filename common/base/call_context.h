@@ -19,7 +19,7 @@ struct ReplyInfo {
   std::string etag;       // strong tag of the returned object's version, without quotes; empty if it has none
 };
 
-// Who calls, and how. Made by the gateway from the credential, carried between services as gRPC metadata.
+// Who calls, and how. Made by the gateway from the credential, carried between services as millrace.runtime.v1.CallContext.
 struct CallContext {
   Uuid organization;             // nil: not authenticated, or a service on its own behalf
   std::string actor;             // key id "key_…", or "service:operations"
