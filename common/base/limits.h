@@ -28,6 +28,8 @@ inline constexpr int kMatchesMax = 50;
 inline constexpr std::chrono::seconds kCallDeadline{10};
 // Of a call that checks or takes over a file of up to 100,000 rows.
 inline constexpr std::chrono::seconds kImportDeadline{300};
+// How far ahead a booking or a demand may lie: what follows it keeps within the years that the wire has.
+inline constexpr std::chrono::hours kHorizon{24 * 36525};  // a hundred years
 inline constexpr int kRowsPerPrune = 5000;
 inline constexpr std::chrono::hours kIdempotencyKept{72};
 inline constexpr std::chrono::hours kEventsKept{14 * 24};

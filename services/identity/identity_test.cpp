@@ -220,6 +220,10 @@ TEST_F(IdentityTest, MovesTheClockThroughEveryTimer) {
   EXPECT_EQ(replay->SerializeAsString(), moved->SerializeAsString());
   EXPECT_EQ(instance_->Call<v1::AdvanceClockResponse>("AdvanceClock", Operator(), request).error().code,
             ErrorCode::kClockNotAdjustable);
+  v1::AdvanceClockRequest last;
+  last.mutable_to_time()->set_seconds(253402300799);  // the end of the year 9999
+  EXPECT_EQ(instance_->Call<v1::AdvanceClockResponse>("AdvanceClock", Operator(), last).error().code,
+            ErrorCode::kOutOfRange);
 
   v1::GetOrganizationRequest get;
   get.set_id(first);

@@ -321,6 +321,9 @@ TEST_F(MatchingTest, RefusesWhatIsWrong) {
   EXPECT_EQ(CodeOf(Create(Buyer(), wrong)), "WINDOW_IN_PAST");
   terms::FromInterval({now_ + hours(50), now_ + hours(10)}, wrong.mutable_requirement()->mutable_window());
   EXPECT_EQ(CodeOf(Create(Buyer(), wrong)), "END_BEFORE_START");
+  terms::FromInterval({now_ + hours(50), Time(std::chrono::sys_days(std::chrono::year(9999) / 12 / 31))},
+                      wrong.mutable_requirement()->mutable_window());
+  EXPECT_EQ(CodeOf(Create(Buyer(), wrong)), "OUT_OF_RANGE");
   wrong = MakeDemand();
   wrong.mutable_requirement()->set_max_distance_km(50);
   EXPECT_EQ(CodeOf(Create(Buyer(), wrong)), "REQUIRED");

@@ -23,6 +23,8 @@ constexpr int kAdvanceSteps = 20000;
 // Between two looks at the positions, and how long they may take to reach the logs' ends before the advance gives up.
 constexpr std::chrono::milliseconds kSettlePause{2};
 constexpr std::chrono::seconds kSettleWithin{5};
+// The clock stops well before the last year that the wire has: what is due a horizon after it is still a time.
+constexpr Time kClockEnd{std::chrono::sys_days(std::chrono::year(9000) / 1 / 1)};
 // Left of the caller's deadline for the answer itself.
 constexpr std::chrono::milliseconds kAnswerWithin{200};
 
@@ -56,6 +58,9 @@ Task<Result<v1::Clock>> Identity::GetClock(CallContext, v1::GetClockRequest) {
 
 Task<Result<v1::AdvanceClockResponse>> Identity::AdvanceClock(CallContext context, v1::AdvanceClockRequest request) {
   if (!config_.test_clock) co_return Fail(ErrorCode::kClockNotAdjustable);
+  if (ReadTime(request.to_time()) > kClockEnd) {
+    co_return Fail(Error::At("#/to_time", ErrorCode::kOutOfRange, {{"min", "now"}, {"max", FormatTime(kClockEnd)}}));
+  }
   if (advancing_) co_return Fail(ErrorCode::kIdempotencyInProgress);
   Turn turn(advancing_);
   Time to = ReadTime(request.to_time());

@@ -2,6 +2,7 @@
 #include "services/matching/app/demands.h"
 
 #include "common/base/geo.h"
+#include "common/base/limits.h"
 #include "common/crypto/crypto.h"
 #include "common/rpc/page.h"
 #include "common/terms/terms.h"
@@ -142,6 +143,10 @@ Result<DemandRow*> Own(DemandSet& set, const Uuid& id, const Uuid& organization)
 Result<std::string> DecideCreate(DemandSet& set, const v1::Demand& wanted, const Uuid& id, const Uuid& organization) {
   for (auto [field, time] : {std::pair("requirement/window/end_time", &wanted.requirement().window().end_time()),
                              std::pair("deadline_time", &wanted.deadline_time())}) {
+    if (ReadTime(*time) > set.now + limits::kHorizon) {
+      return Fail(Error::At(std::string("#/demand/") + field, ErrorCode::kOutOfRange,
+                            {{"min", FormatTime(set.now)}, {"max", FormatTime(set.now + limits::kHorizon)}}));
+    }
     if (ReadTime(*time) > set.now) continue;
     return Fail(Error::At(std::string("#/demand/") + field, ErrorCode::kWindowInPast, {{"now", FormatTime(set.now)}}));
   }

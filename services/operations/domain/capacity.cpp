@@ -85,6 +85,10 @@ Result<Offer> CheckWish(const Wish& wish, const Bookable& bookable, const Surrou
   }
   if (own) return Fail(ErrorCode::kOwnResource);
 
+  if (wish.window.end > now + limits::kHorizon) {
+    return Fail(Error::At("#/booking/window/end_time", ErrorCode::kOutOfRange,
+                          {{"min", FormatTime(now)}, {"max", FormatTime(now + limits::kHorizon)}}));
+  }
   auto busy = BusyOf(bookable.resource, around, taken);
   if (auto open = calendar::CheckWindow(bookable.rules, wish.window, now); !open) {
     Error error = Error::At("#/booking/window", open.error().code, open.error().params);

@@ -15,6 +15,9 @@ using postgres::Transaction;
 
 // Alternatives look 14 days around a window; a span more for buffers.
 constexpr std::chrono::hours kAround{15 * 24};
+// PostgreSQL reads the years that the wire has; around their ends there is nothing to look for beyond.
+constexpr Time kFirst{std::chrono::sys_days(std::chrono::year(1) / 1 / 1)};
+constexpr Time kLast{std::chrono::sys_days(std::chrono::year(9999) / 12 / 31)};
 
 constexpr Statement kWorkBookings = {"ops_work_bookings",
                                      "SELECT id, booking_id FROM work_order WHERE id = ANY ($1::uuid[])"};
@@ -127,7 +130,9 @@ void LoadCapacity(Transaction& tx, Set& set) {
   }
   for (const Uuid& resource : read) set.taken[resource];
   Params params;
-  params.Ids(List(read)).At(span->start - Duration(kAround)).At(span->end + Duration(kAround));
+  // One that lies whole behind either end is refused anyhow, and its span must not end before it starts.
+  params.Ids(List(read)).At(std::max(span->start - Duration(kAround), kFirst));
+  params.At(std::max(std::min(span->end + Duration(kAround), kLast), span->end));
   for (Row row : tx.Execute(kTaken, params)) {
     Leg leg;
     leg.resource = row.Id(0);

@@ -357,6 +357,24 @@ TEST_F(OperationsTest, ACheckOnlyLeavesNothing) {
   EXPECT_EQ(escrow_.holds, 0);
 }
 
+TEST_F(OperationsTest, TimesAtTheEndsOfTheYearsAreRefusedNotFailed) {
+  Offered machine;
+  Publish(machine);
+  constexpr int64_t kYear1 = -62135596800, kYear10000 = 253402300800;
+  for (auto [start, end, code] : {std::tuple(kYear1, kYear1 + 1, ErrorCode::kWindowInPast),
+                                  std::tuple(kYear1 + 86400, kYear1 + 100'000, ErrorCode::kWindowInPast),
+                                  std::tuple(kYear10000 - 7200, kYear10000 - 1, ErrorCode::kOutOfRange),
+                                  std::tuple(kYear10000 - 1'000'000, kYear10000 - 900'000, ErrorCode::kOutOfRange),
+                                  std::tuple(kYear1, kYear10000 - 1, ErrorCode::kOutOfRange)}) {
+    auto wish = Wish(machine, 0, 4);
+    wish.mutable_booking()->mutable_window()->mutable_start_time()->set_seconds(start);
+    wish.mutable_booking()->mutable_window()->mutable_end_time()->set_seconds(end);
+    auto refused = Create(As(Uuid::New()), wish);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, code) << start << " " << refused.error().cause;
+  }
+}
+
 TEST_F(OperationsTest, ReadersSeeTheirOwnAlone) {
   Offered machine;
   Publish(machine);
