@@ -58,7 +58,8 @@ std::optional<Limiter::Decision> Limiter::Decide(Entry& entry, Clock::time_point
   if (entry.whole <= now) entry.leased = 0;  // a lease of long ago: the quota is whole, and is asked for anew
   if (entry.leased > 0) {
     --entry.leased;
-    decision.remaining = entry.leased + Room(entry, now);
+    // A great quota's step is cut to whole nanoseconds, so its room would be more than it; this request is gone of it.
+    decision.remaining = std::min(entry.leased + Room(entry, now), policy_.requests - 1);
     auto ahead = entry.whole - now - step_ * entry.leased;
     decision.seconds = CeilSeconds(ahead);
     return decision;

@@ -46,6 +46,17 @@ TEST_F(LimiterTest, ABurstToTheLimitAndNotOneMore) {
   EXPECT_EQ(limiter.TakeAtOnce(Caller("key_b"))->remaining, 4);
 }
 
+TEST_F(LimiterTest, NeverMoreIsLeftThanTheQuota) {
+  // 60 s by so many is no whole number of nanoseconds.
+  Limiter limiter(loop_.executor(), {"default", 44'000'000, 60s}, nullptr);
+  for (int i = 0; i < 3; ++i) {
+    auto decision = limiter.TakeAtOnce(Caller("key_a"));
+    ASSERT_TRUE(decision && decision->allowed);
+    EXPECT_LT(decision->remaining, 44'000'000);
+    EXPECT_GT(decision->remaining, 43'000'000);
+  }
+}
+
 TEST_F(LimiterTest, ALeaseIsSmall) {
   EXPECT_EQ(Limiter::LeaseOf(1), 1);
   EXPECT_EQ(Limiter::LeaseOf(5), 1);
