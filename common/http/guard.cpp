@@ -193,7 +193,7 @@ Result<Framing> CheckHead(const Head& head) {
   if (!head.target.starts_with('/')) return Malformed("the target must begin with /");
   MILLRACE_TRY(Framing framing, CheckFraming(head, fields));
   if (std::ranges::find(kMethods, head.method) == std::end(kMethods)) {
-    return Fail(ErrorCode::kMethodNotImplemented, {{"method", head.method}});
+    return Fail(ErrorCode::kMethodNotAllowed, {{"allow", "GET, HEAD, POST, PUT, PATCH, DELETE"}});
   }
   if (fields.encoding && !fields.encoding->empty() && !SameName(*fields.encoding, "identity")) {
     return Fail(ErrorCode::kUnsupportedMediaType, {{"accept", "no Content-Encoding"}});

@@ -6,10 +6,10 @@
 //     value; no Host or two; Transfer-Encoding other than one "chunked" on HTTP/1.1, or with Content-Length; two
 //     Content-Length or one that is not digits; folded lines; a bare LF or CR; a repeated singleton field; field names
 //     with an underscore; control bytes and bytes >= 0x7F in targets and values; targets that do not begin with "/";
-//     bodies on GET, HEAD and OPTIONS; an Expect other than 100-continue; options of Connection that are no tokens; bad chunks; chunk extensions and trailers of
-//     more than 8 KiB together
+//     bodies on GET, HEAD and OPTIONS; an Expect other than 100-continue; options of Connection that are no tokens; bad
+//     chunks; chunk extensions and trailers of more than 8 KiB together
 //   431 HEADER_TOO_LARGE  413 PAYLOAD_TOO_LARGE  415 UNSUPPORTED_MEDIA_TYPE (a Content-Encoding)
-//   501 METHOD_NOT_IMPLEMENTED
+//   405 METHOD_NOT_ALLOWED: one that HTTP/JSON has no use for; no 501, for it is the client's fault
 // After each of them the connection is closed and what followed is not parsed. Trailers are read over and never looked
 // at. tests/fuzz/http_guard.cpp holds what passes against Boost.Beast's reading.
 #pragma once

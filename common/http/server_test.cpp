@@ -129,7 +129,7 @@ TEST_F(ServerTest, RefusesWhatIsDangerousAndClosesWithNothingAfterItParsed) {
        "POST / HTTP/1.1\r\n" + kHost + "Content-Type: a/b\r\nContent-Type: a/b\r\nContent-Length: 0\r\n\r\n"},
       {"GET with body", "GET / HTTP/1.1\r\n" + kHost + "Content-Length: 5\r\n\r\nhello"},
       {"GET with chunks", "GET / HTTP/1.1\r\n" + kHost + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-      {"unknown method", "BREW / HTTP/1.1\r\n" + kHost + "\r\n", "501"},
+      {"unknown method", "BREW / HTTP/1.1\r\n" + kHost + "\r\n", "405"},
       {"CONNECT", "CONNECT a:1 HTTP/1.1\r\n" + kHost + "\r\n"},
       {"absolute form", "GET http://a/ HTTP/1.1\r\n" + kHost + "\r\n"},
       {"asterisk form", "OPTIONS * HTTP/1.1\r\n" + kHost + "\r\n"},
