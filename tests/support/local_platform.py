@@ -185,6 +185,13 @@ class Platform:
             redis.sendall(b"FLUSHALL\r\n")
             assert redis.recv(64).startswith(b"+OK")
 
+    def sql(self, statements, fails=False):
+        """What psql answers, as rows of text, as the database's owner; with `fails`, why it refused."""
+        asked = subprocess.run(["psql", self.instance["database_url"], "-qAtX", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", statements],
+                               capture_output=True, text=True, timeout=60)
+        assert (asked.returncode != 0) == fails, f"{statements}\n{asked.stdout}{asked.stderr}"
+        return asked.stderr if fails else [line.split("\t") for line in asked.stdout.splitlines()]
+
     def logs(self, lines=15):
         text = ""
         for log in sorted((self.data / "log").glob("*.log")):
