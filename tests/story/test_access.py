@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may do what: scopes, rotation, OAuth clients, the audit log, and that others' objects are not there."""
 import base64
+import hmac
 import json
 import re
+import subprocess
 import time
 import urllib.parse
 import uuid
@@ -80,6 +82,67 @@ def test_an_oauth_client_gets_a_token(world, firm):
     while narrow.send("GET", "/v1/me").status == 200 and time.monotonic() < end:
         time.sleep(0.2)
     assert narrow.refuse("GET", "/v1/me").code == "UNAUTHENTICATED"
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *arguments], input=data, capture_output=True, check=True).stdout
+
+
+def rsa_key(path):
+    """A key pair's public half as a JSON web key."""
+    openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path)
+    modulus = openssl("rsa", "-in", path, "-noout", "-modulus").decode().strip().removeprefix("Modulus=")
+    return {"kty": "RSA", "n": b64(bytes.fromhex(modulus)), "e": "AQAB", "kid": "story"}
+
+
+def assertion(path, client_id, audience, header={}, **claims):
+    now = int(time.time())
+    head = {"alg": "RS256", "kid": "story", **header}
+    body = {"iss": client_id, "sub": client_id, "aud": audience, "iat": now, "exp": now + 60, "jti": str(uuid.uuid4()), **claims}
+    signed = b64(json.dumps(head).encode()) + "." + b64(json.dumps(body).encode())
+    match head["alg"]:
+        case "none": signature = b""
+        case "HS256":  # the public key, which everyone knows, taken for a shared secret
+            public = openssl("pkey", "-in", path, "-pubout")
+            signature = hmac.new(public, signed.encode(), "sha256").digest()
+        case _: signature = openssl("dgst", "-sha256", "-sign", path, data=signed.encode())
+    return signed + "." + b64(signature)
+
+
+def test_a_client_signs_instead_of_sending_a_secret(world, firm, tmp_path):
+    path = str(tmp_path / "key.pem")
+    made = key(firm, scopes=["me:read"], public_keys=[rsa_key(path)])
+    endpoint = world.platform.client().get("/.well-known/oauth-authorization-server")["token_endpoint"]
+
+    def ask(text):
+        return token(world, {"grant_type": "client_credentials", "client_assertion": text,
+                             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"})
+
+    good = assertion(path, made["id"], endpoint)
+    answer = ask(good)
+    assert answer.status == 200, answer.raw
+    assert world.platform.client(answer["access_token"]).get("/v1/me")["api_key_id"] == made["id"]
+    now = int(time.time())
+    rsa_key(stranger := str(tmp_path / "stranger.pem"))
+    for wrong in (good,  # a second time
+                  assertion(stranger, made["id"], endpoint),
+                  assertion(path, made["id"], endpoint, {"alg": "none"}),
+                  assertion(path, made["id"], endpoint, {"alg": "HS256"}),
+                  assertion(path, made["id"], endpoint, {"kid": "another"}),
+                  assertion(path, made["id"], endpoint, {"jku": "https://keys.example/set"}),
+                  assertion(path, made["id"], endpoint, {"x5u": "https://keys.example/chain"}),
+                  assertion(path, made["id"], "https://another.example/oauth2/token"),
+                  assertion(path, made["id"], endpoint, iss="https://another.example"),
+                  assertion(path, made["id"], endpoint, exp=now - 3600),
+                  assertion(path, made["id"], endpoint, nbf=now + 3600),
+                  assertion(path, made["id"], [endpoint, "https://another.example"]),
+                  good.rsplit(".", 1)[0] + "."):
+        refused = ask(wrong)
+        assert (refused.status, refused["error"]) == (401, "invalid_client"), wrong
 
 
 def test_metadata_leads_a_client_to_the_token_endpoint(world):
