@@ -19,6 +19,7 @@ def main():
     os.environ["CCACHE_DISABLE"] = "1"  # the fuzz targets, which the tests build, are compiled anew too
     kit.seconds(["cmake", "--preset", "test"], cwd=clone)
     kit.seconds(["ninja", "-C", "build/test"], cwd=clone)
+    kit.seconds(["scripts/build", "fuzz", "fuzzers"], cwd=clone)
     build_s = time.monotonic() - began
     kit.say(f"  built in {build_s:.0f} s; running the tests")
     test_s = kit.seconds(["scripts/test"], cwd=clone)
