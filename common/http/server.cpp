@@ -17,6 +17,7 @@
 #include "common/http/head_text.h"
 #include "common/http/http.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/metrics.h"
 
 namespace millrace::http {
 namespace {
@@ -41,11 +42,26 @@ std::string CountedAs(const asio::ip::address& address) {
   return std::string(bytes.begin(), bytes.begin() + 8);
 }
 
+telemetry::Gauge& OpenConnections() {
+  static telemetry::Gauge& gauge =
+      telemetry::Gauges::Make("millrace_http_connections", "Open connections, idle ones too.").With();
+  return gauge;
+}
+
+telemetry::Counter& TurnedAway() {
+  static telemetry::Counter& counter = telemetry::Counters::Make("millrace_http_connections_turned_away_total",
+                                                                 "Connections beyond a limit, answered 503 or closed.")
+                                           .With();
+  return counter;
+}
+
 }  // namespace
 
 struct Server::State {
   State(Executor e, ServerOptions o, Handler h)
-      : executor(std::move(e)), options(std::move(o)), handler(std::move(h)), acceptor(executor), timer(executor) {}
+      : executor(std::move(e)), options(std::move(o)), handler(std::move(h)), acceptor(executor), timer(executor) {
+    OpenConnections(), TurnedAway();  // shown before the first one
+  }
 
   Executor executor;
   ServerOptions options;
@@ -71,7 +87,7 @@ struct Server::State {
   void Leave(const ConnectionPtr& connection) {
     connection->Close();
     connection->Wheel::Node::Leave();
-    connections.erase(connection);
+    OpenConnections().Add(-static_cast<double>(connections.erase(connection)));
     auto counted = per_peer.find(connection->counted);
     if (counted != per_peer.end() && --counted->second == 0) per_peer.erase(counted);
   }
@@ -445,11 +461,15 @@ struct ServerLife {
     if (error) return;  // gone already
     std::string counted = CountedAs(peer.address());
     std::optional<Error> too_many = TooMany(*state, counted);
-    if (too_many) ++state->turned_away;
+    if (too_many) {
+      ++state->turned_away;
+      TurnedAway().Add(1);
+    }
     if (too_many && (state->tls || state->being_turned_away >= kTurnedAwayMax)) return;
     auto connection = std::make_shared<Connection>(std::move(socket), &state->wheel);
     connection->peer = peer.address().to_string();
     state->connections.insert(connection);
+    OpenConnections().Add(1);
     if (too_many) {
       Spawn(state->executor, TurnAway(state, connection, *std::move(too_many)), "http.turn_away");
       return;

@@ -139,7 +139,8 @@ def test_metrics_say_what_happens_and_name_no_one(world):
         assert line.startswith(("# HELP ", "# TYPE ")) or SAMPLE.match(line), line
     for part in ('millrace_http_request_duration_seconds_bucket{method="GET",route="/v1/listings",status="200",le="0.005"}',
                  'millrace_http_request_duration_seconds_count{method="GET",route="unmatched",status="404"}',
-                 'millrace_http_requests_in_flight 0', 'millrace_rpc_client_duration_seconds_bucket{method="',
+                 'millrace_http_requests_in_flight 0', 'millrace_http_connections ', 'millrace_http_connections_turned_away_total ',
+                 'millrace_rpc_client_duration_seconds_bucket{method="',
                  'transport="local"', 'millrace_postgres_statement_duration_seconds_bucket{service="listing"',
                  'millrace_pool_wait_seconds_bucket{pool="postgres"', 'millrace_writer_batch_commands_bucket',
                  'millrace_relay_lag_events{service="escrow"}', 'millrace_consumer_lag_events{service="',
