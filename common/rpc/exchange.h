@@ -2,6 +2,7 @@
 // What both ends of millrace.runtime.v1.Exchange share. Only files of this folder include it.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -40,12 +41,13 @@ class Outbox {
     waiting_.push_back(std::move(entry));
     return !std::exchange(busy_, true);
   }
-  // The next message: at least one entry. None: nothing waits or it is closed, and the next Add is told so. Drops what
-  // waits if the one before was lost.
-  std::optional<Message> Next(bool lost = false) {
+  // The next message: at least one entry. None: nothing waits, and the next Add is told so; or it is closed, which
+  // `closed` tells in the same moment. Drops what waits if the one before was lost.
+  std::optional<Message> Next(bool lost = false, bool* closed = nullptr) {
     std::lock_guard lock(mutex_);
     if (lost) waiting_.clear();
     busy_ = !waiting_.empty() && !closed_;
+    if (closed) *closed = closed_;
     if (!busy_) return std::nullopt;
     std::optional<Message> message(std::in_place);
     for (size_t bytes = 0; !waiting_.empty() && bytes < kExchangeBatchBytes; waiting_.pop_front()) {
@@ -53,6 +55,12 @@ class Outbox {
       *((*message).*entries_)()->Add() = std::move(waiting_.front());
     }
     return message;
+  }
+  // What has not left yet does not. Only where entries are added in the order of their ids.
+  void Remove(int64_t id) {
+    std::lock_guard lock(mutex_);
+    auto found = std::ranges::lower_bound(waiting_, id, {}, [](const Entry& entry) { return entry.id(); });
+    if (found != waiting_.end() && found->id() == id) waiting_.erase(found);
   }
   // No message follows. True if none is on its way either; else whoever calls Next then finds it closed.
   bool Close() {
@@ -63,10 +71,6 @@ class Outbox {
   bool idle() const {
     std::lock_guard lock(mutex_);
     return !busy_;
-  }
-  bool closed() const {
-    std::lock_guard lock(mutex_);
-    return closed_;
   }
 
  private:

@@ -9,11 +9,13 @@
 #include <grpcpp/support/channel_arguments.h>
 #include <grpcpp/support/client_callback.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "common/rpc/awaited.h"
 #include "common/rpc/channel.h"
@@ -67,8 +69,12 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     StartCall();
   }
   bool ended() const { return ended_; }
+  bool done() {
+    std::lock_guard lock(mutex_);
+    return done_;
+  }
 
-  // Its answer comes unless the call is forgotten first.
+  // Its answer comes unless the call is forgotten first. Until it leaves, its timeout is its deadline.
   std::shared_ptr<AwaitedAnswer> Ask(const MethodDescriptor* method, OutgoingCall call) {
     auto awaited = std::make_shared<AwaitedAnswer>(executor_);
     waiting_.emplace(call.id(), Waiting{method, awaited});
@@ -80,7 +86,9 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     }
     return awaited;
   }
-  void Forget(int64_t id) { waiting_.erase(id); }
+  void Forget(int64_t id) {
+    if (waiting_.erase(id) > 0) outbox_.Remove(id);
+  }
 
   // Ends the stream, waits for gRPC to let go of it, and ends its calls.
   void Cancel() {
@@ -99,6 +107,7 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
       context_.TryCancel();
       answers.reset();
     }
+    incoming_.Clear();
     bool more = answers.has_value();
     if (inbox_.Add(std::move(answers))) {
       boost::asio::post(executor_, [self = shared_from_this()] { self->Deliver(); });
@@ -108,13 +117,11 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   void OnWriteDone(bool ok) override { Write(!ok); }
   void OnDone(const grpc::Status& status) override {
     std::shared_ptr<Stream> self = std::move(held_by_grpc_);
-    {
-      std::lock_guard lock(mutex_);
-      status_ = status;
-      done_ = true;
-      released_.notify_all();
-    }
+    status_ = status;
     boost::asio::post(executor_, [self] { self->FailAll(); });
+    std::lock_guard lock(mutex_);  // the executor may be gone once this is known
+    done_ = true;
+    released_.notify_all();
   }
 
  private:
@@ -127,6 +134,11 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   void Write(bool lost = false) {
     std::optional<Calls> calls = outbox_.Next(lost);
     if (!calls) return;
+    for (OutgoingCall& call : *calls->mutable_calls()) {
+      if (call.timeout_micros() == 0) continue;
+      Duration left = Time(Duration(call.timeout_micros())) - WallNow();
+      call.set_timeout_micros(std::max<int64_t>(left.count(), 1));
+    }
     outgoing_ = ToBuffer(*calls);
     StartWrite(&outgoing_);
   }
@@ -151,7 +163,11 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   }
 
   static Answer Finish(const MethodDescriptor* method, const IncomingAnswer& answer) {
-    if (answer.has_error()) return std::unexpected(FromDetail(answer.error()));
+    if (!answer.error().empty()) {
+      type::ErrorDetail detail;
+      if (detail.ParseFromString(answer.error())) return std::unexpected(FromDetail(detail));
+      return std::unexpected(Error::Internal("the error of " + method->full_name() + " is none"));
+    }
     std::unique_ptr<Message> response = NewMessage(method->output_type());
     if (!response->ParseFromString(answer.response())) {
       return std::unexpected(Error::Internal("the answer is no " + method->output_type()->full_name()));
@@ -187,6 +203,7 @@ class Remote final : public Channel {
         service_(std::move(service)),
         stub_(Connect(address, access, service_)) {}
   ~Remote() override {
+    for (const auto& stream : former_) stream->Cancel();
     if (stream_) stream_->Cancel();
   }
 
@@ -201,9 +218,8 @@ class Remote final : public Channel {
   Task<Answer> Exchange(const MethodDescriptor* method, CallContext context, std::unique_ptr<Message> request) {
     OutgoingCall call;
     if (context.deadline != Time::max()) {
-      Duration left = context.deadline - WallNow();
-      if (left <= Duration(0)) co_return Fail(ErrorCode::kDeadlineExceeded);
-      call.set_timeout_micros(left.count());
+      if (context.deadline <= WallNow()) co_return Fail(ErrorCode::kDeadlineExceeded);
+      call.set_timeout_micros(context.deadline.time_since_epoch().count());
     }
     int64_t id = ++last_id_;
     call.set_id(id);
@@ -212,6 +228,8 @@ class Remote final : public Channel {
     request->SerializeToString(call.mutable_request());
     if (call.ByteSizeLong() > kExchangeEntryBytes) co_return TooLong(call.method());
     if (!stream_ || stream_->ended()) {
+      std::erase_if(former_, [](const auto& each) { return each->done(); });
+      if (stream_) former_.push_back(std::move(stream_));
       stream_ = std::make_shared<Stream>(executor_, &stub_, token_, service_);
       stream_->Start();
     }
@@ -226,6 +244,7 @@ class Remote final : public Channel {
   std::string token_, service_;
   grpc::GenericStub stub_;
   std::shared_ptr<Stream> stream_;
+  std::vector<std::shared_ptr<Stream>> former_;  // that gRPC may hold yet
   int64_t last_id_ = 0;
 };
 

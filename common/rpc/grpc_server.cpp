@@ -57,8 +57,9 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   void OnReadDone(bool ok) override {
     std::optional<Calls> calls;
     if (ok && !FromBuffer(&incoming_, &calls.emplace())) calls.reset();
+    incoming_.Clear();
     bool more = calls.has_value();
-    if (more) in_flight_ += calls->calls_size();
+    if (more) Take(&*calls);
     if (inbox_.Add(std::move(calls))) {
       boost::asio::post(executor_, [self = shared_from_this()] { self->Deliver(); });
     }
@@ -76,9 +77,18 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   void OnDone() override { held_by_grpc_.reset(); }
 
  private:
+  // From now on the timeout of a call is its deadline: what it waits for the loop counts.
+  void Take(Calls* calls) {
+    in_flight_ += calls->calls_size();
+    int64_t now = WallNow().time_since_epoch().count();
+    for (OutgoingCall& call : *calls->mutable_calls()) {
+      if (call.timeout_micros() > 0) call.set_timeout_micros(now + call.timeout_micros());
+    }
+  }
   void Deliver() {
     for (std::optional<Calls>& calls : inbox_.Take()) {
       if (!calls) return End(grpc::Status::OK);  // the caller went away
+      if (ended_ || closing_) continue;          // the stream's end is their answer
       for (OutgoingCall& call : *calls->mutable_calls()) {
         Spawn(executor_, Serve(shared_from_this(), std::move(call)), "rpc.serve");
       }
@@ -92,13 +102,15 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
     CallContext context = ReadContext(call.context());
     std::shared_ptr<ReplyInfo> reply = context.reply;
     int64_t id = call.id();
+    ++self->serving_;
     Answer answer = co_await Dispatch(self.get(), std::move(call), std::move(context));
+    --self->serving_;
     self->Reply(id, answer, *reply);
   }
 
   static Task<Answer> Dispatch(InboundStream* self, OutgoingCall call, CallContext context) {
     if (self->draining_) co_return Fail(ErrorCode::kUnavailable);
-    if (call.timeout_micros() > 0) context.deadline = WallNow() + Duration(call.timeout_micros());
+    if (call.timeout_micros() > 0) context.deadline = Time(Duration(call.timeout_micros()));
     const auto* pool = google::protobuf::DescriptorPool::generated_pool();
     const MethodDescriptor* method = pool->FindMethodByName(call.method());
     if (method == nullptr) co_return NoSuchRoute(call.method());
@@ -123,7 +135,8 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
     if (answer && (*answer)->ByteSizeLong() <= kExchangeEntryBytes) {
       (*answer)->SerializeToString(out.mutable_response());
     } else {
-      *out.mutable_error() = ToDetail(answer ? TooLong((*answer)->GetTypeName()).error() : answer.error());
+      ToDetail(answer ? TooLong((*answer)->GetTypeName()).error() : answer.error())
+          .SerializeToString(out.mutable_error());
     }
     out.set_id(id);
     out.set_replayed(reply.replayed);
@@ -134,20 +147,25 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
     }
     --in_flight_;
     ReadOn();
+    EndIfDrained();
   }
   // On the loop while nothing is on its way, else on gRPC's thread.
   void Write(bool lost = false) {
-    if (std::optional<Answers> answers = outbox_.Next(lost)) {
+    bool closed = false;
+    if (std::optional<Answers> answers = outbox_.Next(lost, &closed)) {
       outgoing_ = ToBuffer(*answers);
       StartWrite(&outgoing_);
-    } else if (outbox_.closed()) {
+    } else if (closed) {
       Finish(status_);
     } else if (draining_) {
       boost::asio::post(executor_, [self = shared_from_this()] { self->EndIfDrained(); });
     }
   }
+  // Callers may go on and on: after the last answer to what was taken on, nobody is even refused.
   void EndIfDrained() {
-    if (draining_ && in_flight_ == 0 && outbox_.idle()) End(grpc::Status::OK);
+    if (!draining_ || serving_ > 0) return;
+    closing_ = true;
+    if (outbox_.idle()) End(grpc::Status::OK);
   }
   // Once the message on its way has left; no answer follows.
   void End(const grpc::Status& status) {
@@ -164,7 +182,8 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
   Inbox<Calls> inbox_;
   std::atomic<int> in_flight_ = 0;
   std::atomic<bool> paused_ = false, draining_ = false;
-  bool ended_ = false;
+  int serving_ = 0;  // calls whose handlers run
+  bool ended_ = false, closing_ = false;
   grpc::Status status_;
   std::shared_ptr<InboundStream> held_by_grpc_;
 };

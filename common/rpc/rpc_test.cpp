@@ -4,8 +4,16 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
 
 #include "common/rpc/channel.h"
+#include "common/rpc/exchange.h"
 #include "common/telemetry/trace.h"
 #include "millrace/events/v1/events.pb.h"
 #include "millrace/identity/v1/identity.pb.h"
@@ -73,6 +81,7 @@ struct World {
   // after_seq chooses what happens.
   Task<Result<ListEventsResponse>> ListEvents(CallContext, ListEventsRequest request) {
     ++entered;
+    if (request.after_seq() == 4) co_return Fail(ErrorCode::kNotFound, {{"id", "\xFF\xFE"}});
     if (request.after_seq() == 1) throw std::runtime_error("disk on fire");
     if (request.after_seq() == 2) {
       co_await Sleep(300ms);
@@ -394,6 +403,205 @@ TEST_P(GrpcTest, ShutdownEndsWhatOutlivesItsGrace) {
   Run(stop());
   EXPECT_EQ(error.code, ErrorCode::kUnavailable);
   EXPECT_TRUE(world_.late);
+}
+
+// Calls share messages: what one of them carries must not make the message unreadable.
+TEST_P(GrpcTest, AnyBytesHarmNobodyElse) {
+  CallContext wild = CallContext::ForService("test");
+  if (GetParam() == Transport::kGrpc) wild.actor = "\xFF";  // a certificate vouches for the actor
+  wild.scopes = {"\xC0:read"};
+  wild.request_id = "\x80";
+  wild.traceparent = "00-\xFE";
+  wild.idempotency_key = std::string("key\0\xFF\xFE", 6);
+  wild.headers = {{"webhook-signature", "\xFF"}};
+  ListEventsRequest request;
+  request.set_after_seq(4);
+  std::vector<Result<ListEventsResponse>> answers;
+  auto ask = [&](CallContext c, ListEventsRequest r) -> Task<void> {
+    Result<ListEventsResponse> answer =
+        co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
+    answers.push_back(std::move(answer));
+  };
+  for (int i = 0; i < 4; ++i) {
+    if (i == 1) loop_.Start(ask(wild, request));  // its error is wild too
+    loop_.Start(ask(CallContext::ForService("test"), ListEventsRequest()));
+  }
+  Result<HeadResponse> head = Fail(ErrorCode::kInternal);
+  auto look = [&](CallContext c) -> Task<void> {
+    head = co_await Call<HeadResponse>(*channel_, kHead, std::move(c), HeadRequest());
+  };
+  Run(look(wild));
+  ASSERT_EQ(answers.size(), 5u);
+  EXPECT_EQ(std::ranges::count_if(answers, [](const auto& each) { return each.has_value(); }), 4);
+  for (const auto& each : answers) {
+    if (!each) EXPECT_EQ(each.error().code, ErrorCode::kInternal);
+  }
+  ASSERT_TRUE(head);
+  EXPECT_EQ(world_.seen.actor, wild.actor);
+  EXPECT_EQ(world_.seen.scopes, wild.scopes);
+  EXPECT_EQ(world_.seen.idempotency_key, wild.idempotency_key);
+  EXPECT_EQ(world_.seen.headers, wild.headers);
+}
+
+// Nobody waits for it any more.
+TEST_P(GrpcTest, ACallThatIsTakenUpAfterItsDeadlineIsNotServed) {
+  ASSERT_TRUE(Ask<HeadResponse>(kHead, CallContext::ForService("test"), HeadRequest()));
+  Error error;
+  auto ask = [&](CallContext c) -> Task<void> {
+    Result<ListEventsResponse> answer =
+        co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), ListEventsRequest());
+    if (!answer) error = answer.error();
+  };
+  auto busy = [&]() -> Task<void> {
+    CallContext context = CallContext::ForService("test");
+    context.deadline = Soon(5ms);
+    loop_.Start(ask(std::move(context)));
+    std::this_thread::sleep_for(30ms);  // the loop has no time to send it, or none to take it up
+    co_await Sleep(100ms);
+  };
+  Run(busy());
+  EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(world_.entered, 0);
+}
+
+TEST_P(GrpcTest, AChannelThatGoesEndsItsCalls) {
+  ListEventsRequest request;
+  request.set_after_seq(2);
+  Error error;
+  auto ask = [&](CallContext c, ListEventsRequest r) -> Task<void> {
+    Result<ListEventsResponse> answer =
+        co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(c), std::move(r));
+    if (!answer) error = answer.error();
+  };
+  auto go = [&]() -> Task<void> {
+    for (Time end = Soon(30s); world_.entered == 0 && WallNow() < end;) co_await Sleep(1ms);
+    channel_.reset();
+  };
+  loop_.Start(ask(CallContext::ForService("test"), request));
+  Run(go());
+  EXPECT_EQ(error.code, ErrorCode::kUnavailable);
+}
+
+TEST_P(GrpcTest, AChannelToAMutePeerEndsAtOnce) {
+  int listener = socket(AF_INET, SOCK_STREAM, 0);  // it takes connections and never says a word
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof where;
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&where), size), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&where), &size), 0);
+  auto mute = GrpcChannel(loop_.executor(), "127.0.0.1:" + std::to_string(ntohs(where.sin_port)), access_, "escrow");
+  CallContext context = CallContext::ForService("test");
+  context.deadline = Soon(100ms);
+  Error error = Refused<HeadResponse>(kHead, context, HeadRequest(), mute.get());
+  EXPECT_EQ(error.code, ErrorCode::kDeadlineExceeded);
+  Time begin = WallNow();
+  mute.reset();
+  EXPECT_LT(WallNow() - begin, 2s);
+  close(listener);
+}
+
+TEST_P(GrpcTest, ShutdownEndsThoughCallsKeepComing) {
+  bool stopped = false;
+  auto ask = [&]() -> Task<void> {
+    while (!stopped) {
+      CallContext context = CallContext::ForService("test");
+      context.deadline = Soon(30s);
+      Result<HeadResponse> answer = co_await Call<HeadResponse>(*channel_, kHead, std::move(context), HeadRequest());
+      if (!answer) EXPECT_EQ(answer.error().code, ErrorCode::kUnavailable);
+    }
+  };
+  Duration took{};
+  auto stop = [&]() -> Task<void> {
+    co_await Sleep(50ms);
+    Time begin = WallNow();
+    co_await server_->Shutdown(20000ms);
+    took = WallNow() - begin;
+    stopped = true;
+  };
+  for (int i = 0; i < 64; ++i) loop_.Start(ask());
+  Run(stop());
+  EXPECT_LT(took, 10s);
+}
+
+TEST_P(GrpcTest, EveryCallEndsWhileItsServerComesAndGoes) {
+  std::mt19937 random(20261201);
+  auto below = [&](int end) { return static_cast<int>(random() % static_cast<unsigned>(end)); };
+  bool stopped = false;
+  int good = 0, begun = 0, ended = 0;
+  auto ask = [&]() -> Task<void> {
+    while (!stopped) {
+      CallContext context = CallContext::ForService("test");
+      context.deadline = Soon(std::chrono::milliseconds(below(60)));
+      ListEventsRequest request;
+      if (below(8) == 0) request.set_after_seq(2);
+      ++begun;
+      Result<ListEventsResponse> answer =
+          co_await Call<ListEventsResponse>(*channel_, kListEvents, std::move(context), std::move(request));
+      ++ended;
+      if (answer) ++good;
+      ErrorCode code = answer ? ErrorCode::kUnavailable : answer.error().code;
+      EXPECT_TRUE(code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded) << Name(code);
+      if (!answer) co_await Sleep(std::chrono::milliseconds(below(5)));
+    }
+  };
+  auto restart = [&]() -> Task<void> {
+    for (int round = 0; round < 6; ++round) {
+      co_await Sleep(std::chrono::milliseconds(below(150)));
+      co_await server_->Shutdown(std::chrono::milliseconds(below(3) * 50));
+      server_.emplace(loop_.executor(), address_, access_);
+      server_->Add(world_.service);
+      EXPECT_TRUE(server_->Start());
+      if (round == 3) channel_ = GrpcChannel(loop_.executor(), address_, access_, "escrow");  // with calls in flight
+    }
+    co_await Sleep(200ms);
+    stopped = true;
+  };
+  for (int i = 0; i < 48; ++i) loop_.Start(ask());
+  Run(restart());
+  EXPECT_EQ(begun, ended);
+  EXPECT_GT(good, 0);
+  bool back = false;
+  for (Time end = Soon(20s); !back && WallNow() < end;) {
+    CallContext context = CallContext::ForService("test");
+    context.deadline = Soon(1s);
+    back = Ask<HeadResponse>(kHead, context, HeadRequest()).has_value();
+    if (!back) std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_TRUE(back);
+}
+
+TEST(Outbox, ExactlyOneSideEndsIt) {
+  Outbox<runtime::v1::Answers, runtime::v1::IncomingAnswer> outbox(&runtime::v1::Answers::mutable_answers);
+  EXPECT_TRUE(outbox.Add({}));
+  EXPECT_FALSE(outbox.Add({}));
+  bool closed = true;
+  EXPECT_EQ(outbox.Next(false, &closed)->answers_size(), 2);
+  EXPECT_FALSE(outbox.Next(false, &closed));  // whoever wrote leaves with this
+  EXPECT_TRUE(outbox.Close());                // so whoever closes ends it
+  EXPECT_FALSE(closed);
+  Outbox<runtime::v1::Answers, runtime::v1::IncomingAnswer> other(&runtime::v1::Answers::mutable_answers);
+  EXPECT_TRUE(other.Add({}));
+  EXPECT_FALSE(other.Close());
+  EXPECT_FALSE(other.Next(false, &closed));
+  EXPECT_TRUE(closed);
+}
+
+TEST(Outbox, WhatIsRemovedDoesNotLeave) {
+  Outbox<runtime::v1::Calls, runtime::v1::OutgoingCall> outbox(&runtime::v1::Calls::mutable_calls);
+  for (int64_t id : {1, 2, 4}) {
+    runtime::v1::OutgoingCall call;
+    call.set_id(id);
+    outbox.Add(std::move(call));
+  }
+  for (int64_t id : {2, 3, 5}) outbox.Remove(id);
+  std::optional<runtime::v1::Calls> calls = outbox.Next();
+  ASSERT_TRUE(calls);
+  ASSERT_EQ(calls->calls_size(), 2);
+  EXPECT_EQ(calls->calls(1).id(), 4);
+  outbox.Remove(4);
+  EXPECT_FALSE(outbox.Next());
 }
 
 INSTANTIATE_TEST_SUITE_P(Transports, GrpcTest, testing::Values(Transport::kGrpc, Transport::kTls), NameOf);
