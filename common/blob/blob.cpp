@@ -109,6 +109,32 @@ Result<std::string> GetHere(const std::string& root, const std::string& hash) {
   return bytes;
 }
 
+Result<void> Move(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return {};
+  return Fail(DiskError("rename " + from));
+}
+
+std::string FolderOf(const std::string& root, const std::string& hash) { return root + "/" + hash.substr(0, 2); }
+
+Result<void> SetAsideHere(const std::string& root, const std::string& hash) {
+  if (!IsHash(hash)) return {};
+  std::string folder = FolderOf(root, hash);
+  return Move(folder + "/" + hash, folder + "/.aside-" + hash);
+}
+
+Result<void> SettleHere(const std::string& root, const std::string& hash, bool keep) {
+  if (!IsHash(hash)) return {};
+  std::string folder = FolderOf(root, hash), aside = folder + "/.aside-" + hash;
+  if (keep) {
+    // Whoever put the content anew meanwhile wrote the same bytes.
+    MILLRACE_CHECK(Move(aside, folder + "/" + hash));
+  } else if (unlink(aside.c_str()) != 0 && errno != ENOENT) {
+    return Fail(DiskError("remove " + aside));
+  }
+  if (access(folder.c_str(), F_OK) != 0) return {};  // nothing was ever there
+  return SyncFolder(folder);
+}
+
 }  // namespace
 
 Store::Store(std::string folder) : folder_(std::move(folder)), pool_(1, "blob") {}
@@ -117,6 +143,18 @@ Task<Result<std::string>> Store::Put(std::string bytes) {
   auto work = [this, bytes = std::move(bytes)] { return PutHere(folder_, bytes); };
   Result<std::string> hash = co_await RunOn(pool_, std::move(work));
   co_return std::move(hash);
+}
+
+Task<Result<void>> Store::SetAside(std::string sha256) {
+  auto work = [this, hash = std::move(sha256)] { return SetAsideHere(folder_, hash); };
+  Result<void> done = co_await RunOn(pool_, std::move(work));
+  co_return std::move(done);
+}
+
+Task<Result<void>> Store::Settle(std::string sha256, bool keep) {
+  auto work = [this, keep, hash = std::move(sha256)] { return SettleHere(folder_, hash, keep); };
+  Result<void> done = co_await RunOn(pool_, std::move(work));
+  co_return std::move(done);
 }
 
 Task<Result<std::string>> Store::Get(std::string sha256) {

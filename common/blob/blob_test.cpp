@@ -40,6 +40,19 @@ class BlobTest : public ::testing::Test {
     loop_.Run();
     return out;
   }
+  static Task<void> DoTask(Task<Result<void>> task, Result<void>* out) { *out = co_await std::move(task); }
+  Result<void> SetAside(std::string hash) {
+    Result<void> out = Fail(ErrorCode::kInternal);
+    loop_.Start(DoTask(store_->SetAside(std::move(hash)), &out));
+    loop_.Run();
+    return out;
+  }
+  Result<void> Settle(std::string hash, bool keep) {
+    Result<void> out = Fail(ErrorCode::kInternal);
+    loop_.Start(DoTask(store_->Settle(std::move(hash), keep), &out));
+    loop_.Run();
+    return out;
+  }
   std::vector<std::string> Files() {
     std::vector<std::string> files;
     if (!fs::exists(folder_)) return files;
@@ -94,6 +107,29 @@ TEST_F(BlobTest, ChangedContentIsNoticed) {
   Result<std::string> got = Get(*hash);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, ErrorCode::kInternal);
+}
+
+TEST_F(BlobTest, RemovalIsInTwoStepsAndCanBeUndone) {
+  std::string hash = Put("licence").value_or("");
+  ASSERT_TRUE(SetAside(hash));
+  EXPECT_EQ(Get(hash).error().code, ErrorCode::kNotFound);
+  ASSERT_TRUE(SetAside(hash)) << "safe to repeat";
+  ASSERT_TRUE(Settle(hash, true));
+  EXPECT_EQ(Get(hash).value_or(""), "licence");
+  ASSERT_TRUE(Settle(hash, true));
+  // Put anew while it is aside: it is whole either way.
+  ASSERT_TRUE(SetAside(hash));
+  ASSERT_TRUE(Put("licence"));
+  ASSERT_TRUE(Settle(hash, false));
+  EXPECT_EQ(Get(hash).value_or(""), "licence");
+  ASSERT_TRUE(SetAside(hash));
+  ASSERT_TRUE(Settle(hash, false));
+  EXPECT_EQ(Get(hash).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(Files().empty());
+  for (std::string name : {std::string(64, 'a'), std::string("../secret"), std::string()}) {
+    EXPECT_TRUE(SetAside(name)) << name;
+    EXPECT_TRUE(Settle(name, false)) << name;
+  }
 }
 
 TEST_F(BlobTest, ADiskThatRefusesIsUnavailableAndLeavesNothingBehind) {
