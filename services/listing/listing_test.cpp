@@ -206,6 +206,91 @@ TEST_F(ListingInstance, PlacesAreKeptAsWgs84AndComeFromTheSite) {
   EXPECT_EQ(foreign.error().violations.at(0).pointer, "#/resource/site_id");
 }
 
+TEST_F(ListingInstance, ResourcesMoveWithTheirSite) {
+  std::string id = FormatId("sit", Uuid::New());
+  PutSite(id, 120.5, 1);
+  v1::Resource at_site = Mill("S-1"), elsewhere = Mill("S-2");
+  at_site.set_site_id(id);
+  elsewhere.mutable_place()->set_longitude(120.5);
+  elsewhere.mutable_place()->set_latitude(31.5);
+  v1::Resource moving = MakeResource(at_site), staying = MakeResource(elsewhere);
+  std::string listing = MakeListing(Complete(moving.id())).id();
+  ASSERT_TRUE(Act("PublishListing", Provider(), listing));
+  int64_t before = Get(Provider(), listing)->version();
+  auto place_of = [&](const std::string& resource) {
+    v1::GetResourceRequest get;
+    get.set_id(resource);
+    return Call<v1::Resource>("GetResource", Provider(), get)->place().longitude();
+  };
+  Announce("identity", "site.changed", id, 2, PutSite(id, 121.5, 2));
+  ASSERT_TRUE(Until([&] { return place_of(moving.id()) == 121.5; }));
+  EXPECT_EQ(place_of(staying.id()), 120.5);
+  EXPECT_EQ(Get(Provider(), listing)->version(), before + 1);
+  EXPECT_EQ(Number("SELECT count(*) FROM event WHERE type = 'listing.updated' AND aggregate = '" + listing + "'"), 1);
+  // Only its name changed: no listing has a new version.
+  Announce("identity", "site.changed", id, 3, PutSite(id, 121.5, 3));
+  ASSERT_TRUE(Until([&] { return Number("SELECT version FROM site") == 3; }));
+  EXPECT_EQ(Get(Provider(), listing)->version(), before + 1);
+  // An answer that is older than what was heard.
+  PutSite(id, 120.5, 1);
+  at_site.set_external_id("S-3");
+  EXPECT_EQ(MakeResource(at_site).place().longitude(), 121.5);
+}
+
+TEST_F(ListingInstance, ADeletedSiteKeepsWhatStandsThereAndTakesNothingNew) {
+  std::string id = FormatId("sit", Uuid::New());
+  PutSite(id, 120.5, 1);
+  v1::Resource at_site = Mill("S-1");
+  at_site.set_site_id(id);
+  v1::Resource kept = MakeResource(at_site), other = MakeResource(Mill("S-2"));
+  Announce("identity", "site.deleted", id, 2, sites_.at(id));
+  sites_.clear();
+  auto update = [&](v1::Resource content, const std::string& resource) {
+    v1::UpdateResourceRequest request;
+    request.set_id(resource);
+    *request.mutable_resource() = std::move(content);
+    CallContext context = Provider();
+    context.if_match = "*";
+    return Call<v1::Resource>("UpdateResource", std::move(context), request);
+  };
+  at_site.set_model("DMU 50");
+  auto changed = update(at_site, kept.id());
+  ASSERT_TRUE(changed) << CodeOf(changed);
+  EXPECT_EQ(changed->model(), "DMU 50");
+  EXPECT_EQ(changed->site_id(), id);
+  EXPECT_EQ(changed->place().longitude(), 120.5);
+  at_site.set_external_id("S-2");
+  auto moved = update(at_site, other.id());
+  ASSERT_EQ(CodeOf(moved), "NOT_FOUND");
+  EXPECT_EQ(moved.error().violations.at(0).pointer, "#/resource/site_id");
+  at_site.set_external_id("S-3");
+  v1::CreateResourceRequest request;
+  *request.mutable_resource() = at_site;
+  EXPECT_EQ(CodeOf(Call<v1::Resource>("CreateResource", Provider(), request)), "NOT_FOUND");
+}
+
+// The third migration finds the site in messages that were kept before there was a column.
+TEST_F(ListingInstance, OldRowsAreFoundByTheirSite) {
+  std::string id = FormatId("sit", Uuid::New());
+  PutSite(id, 120.5, 1);
+  v1::Resource at_site = Mill("S-1");
+  at_site.set_site_id(id);
+  MakeResource(at_site);
+  MakeResource(Mill("S-2"));
+  std::string sql;
+  for (const EmbeddedFile& file : Migrations()) {
+    size_t at = file.bytes.find("UPDATE resource SET site");
+    if (at != file.bytes.npos) sql = std::string(file.bytes.substr(at, file.bytes.find(';', at) - at));
+  }
+  ASSERT_FALSE(sql.empty());
+  EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
+    tx.ExecuteText("UPDATE resource SET site = NULL");
+    tx.ExecuteText(sql);
+  }));
+  EXPECT_EQ(Number("SELECT count(*) FROM resource WHERE site = '" + id + "'"), 1);
+  EXPECT_EQ(Number("SELECT count(*) FROM resource WHERE site IS NULL"), 1);
+}
+
 TEST_F(ListingInstance, PagesNeitherSkipNorRepeatAndBelongToOneCaller) {
   std::set<std::string> made, seen;
   for (int i = 0; i < 7; ++i) made.insert(MakeResource(Mill("R-" + std::to_string(i))).id());

@@ -131,6 +131,17 @@ class ListingInstance : public ::testing::Test {
     organization.set_id(FormatId("org", id));
     Announce("identity", type, organization.id(), version, organization);
   }
+  // Identity's site as it is from now on.
+  identity::v1::Site PutSite(const std::string& id, double longitude, int64_t version) {
+    identity::v1::Site site;
+    site.set_id(id);
+    site.set_organization_id(FormatId("org", provider_));
+    site.mutable_place()->set_longitude(longitude);
+    site.mutable_place()->set_latitude(31.5);
+    site.set_etag(std::to_string(version));
+    sites_[id] = site;
+    return site;
+  }
   void AnnounceTier(const Uuid& id, int tier, int64_t version) {
     credit::v1::RiskTier message;
     message.set_organization_id(FormatId("org", id));

@@ -138,6 +138,22 @@ void ChangeTier(ListingSet& set, const Uuid& organization, int tier, int64_t ver
   set.organizations[organization] = row;
 }
 
+SiteRow HeardSite(type::Place place, int64_t version) {
+  ToWgs84(&place);
+  return {std::max<int64_t>(version, 1), std::move(place)};
+}
+
+void MoveResources(ListingSet& set, const Uuid& site) {
+  const type::Place& place = set.sites.at(site).place;
+  std::string id = FormatId("sit", site);
+  for (auto& [resource, row] : set.resources) {
+    if (row.message.site_id() != id || MessageDifferencer::Equals(row.message.place(), place)) continue;
+    v1::Resource content = row.message;
+    *content.mutable_place() = place;
+    ChangeResource(set, row, std::move(content));
+  }
+}
+
 namespace {
 
 constexpr int64_t kEnvelopeMost = 1'000'000;  // mm; the contract's bound

@@ -23,10 +23,15 @@ ListingRow& AddListing(ListingSet& set, const Uuid& organization, const Uuid& re
 // (suspended). Returns the event to record.
 Result<std::string_view> Publish(ListingSet& set, ListingRow& row, uint8_t actor);
 
-// organization.suspended and .reinstated; risk_tier.changed.
+// organization.suspended and .reinstated.
 void Suspend(ListingSet& set, const Uuid& organization);
 void Reinstate(ListingSet& set, const Uuid& organization);
+// risk_tier.changed.
 void ChangeTier(ListingSet& set, const Uuid& organization, int tier, int64_t version);
+// A site as identity says it is.
+SiteRow HeardSite(type::Place place, int64_t version);
+// site.changed: what stands there moves along.
+void MoveResources(ListingSet& set, const Uuid& site);
 
 // A row of an import that cannot be taken over as things are.
 struct LineFault {

@@ -32,7 +32,20 @@ Result<void> CheckExternalId(const std::map<Key, Uuid>& taken, const Key& key, c
 
 }  // namespace
 
-Task<Result<v1::Resource>> ListingService::Prepare(CallContext context, v1::Resource resource) {
+Result<v1::Resource> ListingService::Prepared::Placed(const ListingSet& set, const v1::Resource* before) const {
+  v1::Resource placed = content;
+  if (site) {
+    *placed.mutable_place() = set.sites.at(site_id).place;
+  } else if (!site_id.IsNil()) {
+    if (!before || before->site_id() != content.site_id())
+      return Fail(Error::At("#/resource/site_id", ErrorCode::kNotFound));
+    placed.clear_place();
+    if (before->has_place()) *placed.mutable_place() = before->place();
+  }
+  return placed;
+}
+
+Task<Result<ListingService::Prepared>> ListingService::Prepare(CallContext context, v1::Resource resource) {
   resource.clear_id();
   resource.clear_organization_id();
   resource.clear_create_time();
@@ -40,7 +53,9 @@ Task<Result<v1::Resource>> ListingService::Prepare(CallContext context, v1::Reso
   resource.clear_etag();
   if (resource.units() == 0) resource.set_units(1);
   MILLRACE_CO_CHECK(Refuse(CheckResource(resource, "#/resource")));
+  Prepared prepared;
   if (!resource.site_id().empty()) {
+    prepared.site_id = IdOrNil(resource.site_id());
     CallContext asking = context;
     asking.idempotency_key.clear();
     asking.if_match.clear();
@@ -50,54 +65,58 @@ Task<Result<v1::Resource>> ListingService::Prepare(CallContext context, v1::Reso
     wanted.set_id(resource.site_id());
     Result<identity::v1::Site> site = co_await rpc::Call<identity::v1::Site>(
         core_.channel("identity"), "millrace.identity.v1.Identity.GetSite", std::move(asking), std::move(wanted));
-    if (!site && site.error().code == ErrorCode::kNotFound) {
-      co_return Fail(Error::At("#/resource/site_id", ErrorCode::kNotFound));
-    }
-    if (!site) co_return std::unexpected<Error>(std::move(site).error());
-    *resource.mutable_place() = site->place();
+    if (!site && site.error().code != ErrorCode::kNotFound) co_return std::unexpected<Error>(std::move(site).error());
+    if (site) prepared.site = HeardSite(site->place(), std::atoll(site->etag().c_str()));
   }
   if (resource.has_place()) ToWgs84(resource.mutable_place());
-  co_return std::move(resource);
+  prepared.content = std::move(resource);
+  co_return std::move(prepared);
 }
 
 Task<Result<v1::Resource>> ListingService::CreateResource(CallContext context, v1::CreateResourceRequest request) {
-  Result<v1::Resource> prepared = co_await Prepare(context, std::move(*request.mutable_resource()));
-  MILLRACE_CO_TRY(v1::Resource content, std::move(prepared));
+  Result<Prepared> read = co_await Prepare(context, std::move(*request.mutable_resource()));
+  MILLRACE_CO_TRY(Prepared prepared, std::move(read));
   Command command;
   command.header = postgres::CommandHeader::Of(context, "CreateResource");
   command.header.validate_only = context.validate_only || request.validate_only();
   Uuid organization = context.organization;
-  command.need = [organization, content](ListingSet& set) {
+  command.need = [organization, prepared](ListingSet& set) {
+    const v1::Resource& content = prepared.content;
+    prepared.Need(set);
     set.need_resources.merge(ParentsOf(content));
     if (!content.external_id().empty()) set.need_resource_keys.insert({organization, content.external_id()});
   };
-  command.decide = [organization, content](ListingSet& set) -> Result<std::string> {
+  command.decide = [organization, prepared](ListingSet& set) -> Result<std::string> {
+    MILLRACE_TRY(v1::Resource content, prepared.Placed(set, nullptr));
     MILLRACE_CHECK(
         CheckExternalId(set.resource_keys, {organization, content.external_id()}, {}, "#/resource/external_id"));
     MILLRACE_CHECK(CheckParents(set, organization, content, {}));
-    return ToMessage(AddResource(set, organization, content)).SerializeAsString();
+    return ToMessage(AddResource(set, organization, std::move(content))).SerializeAsString();
   };
   Result<v1::Resource> answer = co_await Submit<v1::Resource>(std::move(context), std::move(command));
   co_return std::move(answer);
 }
 
 Task<Result<v1::Resource>> ListingService::UpdateResource(CallContext context, v1::UpdateResourceRequest request) {
-  Result<v1::Resource> prepared = co_await Prepare(context, std::move(*request.mutable_resource()));
-  MILLRACE_CO_TRY(v1::Resource content, std::move(prepared));
+  Result<Prepared> read = co_await Prepare(context, std::move(*request.mutable_resource()));
+  MILLRACE_CO_TRY(Prepared prepared, std::move(read));
   Command command;
   command.header = postgres::CommandHeader::Of(context, "UpdateResource");
   Uuid organization = context.organization, id = IdOrNil(request.id());
-  command.need = [organization, id, content](ListingSet& set) {
+  command.need = [organization, id, prepared](ListingSet& set) {
+    const v1::Resource& content = prepared.content;
+    prepared.Need(set);
     set.need_resources.merge(ParentsOf(content));
     set.need_resources.insert(id);
     set.need_listings_of_resources.insert(id);
     if (!content.external_id().empty()) set.need_resource_keys.insert({organization, content.external_id()});
   };
   std::string if_match = context.if_match;
-  command.decide = [organization, id, content, if_match](ListingSet& set) -> Result<std::string> {
+  command.decide = [organization, id, prepared, if_match](ListingSet& set) -> Result<std::string> {
     ResourceRow* row = set.OwnResource(id, organization);
     if (!row) return Fail(ErrorCode::kNotFound);
     if (if_match != "*" && if_match != std::to_string(row->version)) return Fail(ErrorCode::kEtagMismatch);
+    MILLRACE_TRY(v1::Resource content, prepared.Placed(set, &row->message));
     if (content.kind() != row->message.kind()) {
       ErrorParams params{{"field", "kind"}, {"expected", v1::Resource::Kind_Name(row->message.kind())}};
       return Fail(Error::At("#/resource/kind", ErrorCode::kInvalidFormat, std::move(params)));
@@ -105,7 +124,7 @@ Task<Result<v1::Resource>> ListingService::UpdateResource(CallContext context, v
     MILLRACE_CHECK(
         CheckExternalId(set.resource_keys, {organization, content.external_id()}, id, "#/resource/external_id"));
     MILLRACE_CHECK(CheckParents(set, organization, content, id));
-    ChangeResource(set, *row, content);
+    ChangeResource(set, *row, std::move(content));
     return ToMessage(*row).SerializeAsString();
   };
   Result<v1::Resource> answer = co_await Submit<v1::Resource>(std::move(context), std::move(command));

@@ -72,6 +72,12 @@ void ListingService::Need(ListingSet& set, const events::v1::Event& event) {
     Uuid id = IdOrNil(organization.id());
     set.need_organizations.insert(id);
     set.need_listings_of_organizations.insert(id);
+  } else if (event.type() == "site.changed") {
+    identity::v1::Site site;
+    Uuid id = site.ParseFromString(event.payload()) ? IdOrNil(site.id()) : Uuid();
+    if (id.IsNil()) return;
+    set.HearSite(id, HeardSite(site.place(), event.aggregate_version()));
+    set.need_resources_of_sites.insert(id);
   } else if (event.type() == "risk_tier.changed") {
     credit::v1::RiskTier tier;
     if (tier.ParseFromString(event.payload())) set.need_organizations.insert(IdOrNil(tier.organization_id()));
@@ -84,6 +90,11 @@ Result<void> ListingService::Apply(ListingSet& set, const events::v1::Event& eve
     Uuid id = organization.ParseFromString(event.payload()) ? IdOrNil(organization.id()) : Uuid();
     if (id.IsNil()) return Fail(Error::Internal("not an organization"));
     event.type() == "organization.suspended" ? Suspend(set, id) : Reinstate(set, id);
+  } else if (event.type() == "site.changed") {
+    identity::v1::Site site;
+    Uuid id = site.ParseFromString(event.payload()) ? IdOrNil(site.id()) : Uuid();
+    if (id.IsNil()) return Fail(Error::Internal("not a site"));
+    MoveResources(set, id);
   } else if (event.type() == "risk_tier.changed") {
     credit::v1::RiskTier tier;
     Uuid id = tier.ParseFromString(event.payload()) ? IdOrNil(tier.organization_id()) : Uuid();

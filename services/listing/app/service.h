@@ -42,8 +42,19 @@ class ListingService {
   }
 
   // resources.cpp
-  // The resource as it is kept: its site's position, WGS 84, without what the system sets. Errors: NOT_FOUND (site).
-  Task<Result<v1::Resource>> Prepare(CallContext context, v1::Resource resource);
+  // A resource without what the system sets, in WGS 84, and what identity says of its site now.
+  struct Prepared {
+    v1::Resource content;
+    std::optional<SiteRow> site;
+    Uuid site_id;  // nil: none is named
+    void Need(ListingSet& set) const {
+      if (site) set.HearSite(site_id, *site);
+    }
+    // As it is kept, `before` being how it was: at its site's position. A site that is gone, or is another's, is good
+    // only for what stood there already and keeps its position. Errors: NOT_FOUND (site).
+    Result<v1::Resource> Placed(const ListingSet& set, const v1::Resource* before) const;
+  };
+  Task<Result<Prepared>> Prepare(CallContext context, v1::Resource resource);
   Task<Result<v1::Resource>> CreateResource(CallContext context, v1::CreateResourceRequest request);
   Task<Result<v1::Resource>> UpdateResource(CallContext context, v1::UpdateResourceRequest request);
   Task<Result<v1::Resource>> GetResource(CallContext context, v1::GetResourceRequest request);

@@ -47,6 +47,12 @@ struct OrganizationRow {
   bool changed = false;
 };
 
+// A site as identity last said it. Its row's lock orders those who put a resource there and the news that it moved.
+struct SiteRow {
+  int64_t version = 0;
+  type::Place place;  // WGS 84
+};
+
 struct ImportRow {
   Uuid id, organization;
   std::string state;  // VALIDATED, CONFIRMED, EXPIRED
@@ -73,6 +79,7 @@ struct ListingSet : postgres::WorkingSet {
   std::set<Key> need_resource_keys, need_listing_keys;
   std::set<Uuid> need_listings_of_resources;
   std::set<Uuid> need_listings_of_organizations;
+  std::set<Uuid> need_resources_of_sites;
   std::set<Uuid> need_import_lines;  // with the rows that their keys name
   bool whole_file = false;           // an import is checked or taken over
 
@@ -81,6 +88,7 @@ struct ListingSet : postgres::WorkingSet {
   std::map<Uuid, ListingRow> listings;
   std::map<Uuid, OrganizationRow> organizations;
   std::map<Uuid, ImportRow> imports;
+  std::map<Uuid, SiteRow> sites;  // before: what `need` has heard; loaded: the newest that anybody has
   std::map<Uuid, std::vector<ImportLine>> import_lines;  // valid ones
   std::map<Key, Uuid> resource_keys, listing_keys;
   std::map<Uuid, std::set<Uuid>> listings_of_resource, listings_of_organization;
@@ -108,6 +116,10 @@ struct ListingSet : postgres::WorkingSet {
     OrganizationRow row;
     row.id = id;
     return found == organizations.end() ? row : found->second;
+  }
+  void HearSite(const Uuid& id, const SiteRow& heard) {
+    SiteRow& row = sites[id];
+    if (heard.version > row.version) row = heard;
   }
   void Index(const ResourceRow& row) {
     if (!row.message.external_id().empty()) resource_keys[{row.organization, row.message.external_id()}] = row.id;

@@ -21,8 +21,17 @@ constexpr Statement kResources = {
     "listing_load_resources",
     "SELECT " LISTING_RESOURCE_COLUMNS
     " FROM resource WHERE id IN (SELECT unnest($1::uuid[]) UNION ALL SELECT r.id FROM resource r "
-    "JOIN unnest($2::uuid[], $3::text[]) AS k (organization, external_id) USING (organization, external_id)) "
-    "ORDER BY id FOR UPDATE"};
+    "JOIN unnest($2::uuid[], $3::text[]) AS k (organization, external_id) USING (organization, external_id) "
+    "UNION ALL SELECT id FROM resource WHERE site = ANY ($4::text[])) ORDER BY id FOR UPDATE"};
+// Locks them too.
+constexpr Statement kSites = {
+    "listing_load_sites",
+    "INSERT INTO site (id, version, place) "
+    "SELECT id, version, place FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS n (id, version, place) ORDER BY "
+    "id "
+    "ON CONFLICT (id) DO UPDATE SET version = greatest(site.version, excluded.version), "
+    "place = CASE WHEN excluded.version > site.version THEN excluded.place ELSE site.place END "
+    "RETURNING id, version, place"};
 constexpr Statement kResourcesOfListings = {
     "listing_read_resources", "SELECT " LISTING_RESOURCE_COLUMNS " FROM resource WHERE id = ANY ($1::uuid[])"};
 constexpr Statement kListings = {
@@ -50,13 +59,14 @@ constexpr Statement kFirstRefused = {
 
 constexpr Statement kSaveResources = {
     "listing_save_resources",
-    "INSERT INTO resource (id, organization, external_id, kind, version, create_time, update_time, message) "
-    "SELECT id, organization, nullif(external_id, ''), kind, version, create_time, update_time, message "
+    "INSERT INTO resource (id, organization, external_id, kind, version, create_time, update_time, message, site) "
+    "SELECT id, organization, nullif(external_id, ''), kind, version, create_time, update_time, message, "
+    "nullif(site, '') "
     "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], "
-    "$8::bytea[]) "
-    "AS n (id, organization, external_id, kind, version, create_time, update_time, message) "
+    "$8::bytea[], $9::text[]) "
+    "AS n (id, organization, external_id, kind, version, create_time, update_time, message, site) "
     "ON CONFLICT (id) DO UPDATE SET external_id = excluded.external_id, version = excluded.version, "
-    "update_time = excluded.update_time, message = excluded.message"};
+    "update_time = excluded.update_time, message = excluded.message, site = excluded.site"};
 constexpr Statement kSaveListings = {
     "listing_save_listings",
     "INSERT INTO listing (id, organization, resource, external_id, state, state_before, state_reason, deadline, "
@@ -156,9 +166,25 @@ std::vector<const R*> Changed(const std::map<Uuid, R>& rows) {
   return changed;
 }
 
+void LoadSites(Transaction& tx, ListingSet& set) {
+  std::vector<Uuid> ids;
+  std::vector<int64_t> versions;
+  std::vector<std::string> places;
+  for (const auto& [id, row] : set.sites) {
+    ids.push_back(id);
+    versions.push_back(row.version);
+    places.push_back(row.place.SerializeAsString());
+  }
+  for (Row row : tx.Execute(kSites, Params().Ids(ids).Ints(versions).BytesArray(places))) {
+    SiteRow& site = set.sites[row.Id(0)];
+    site.version = row.Int(1);
+    site.place.ParseFromString(row.Bytes(2));
+  }
+}
+
 void SaveResources(Transaction& tx, const std::vector<const ResourceRow*>& rows) {
   std::vector<Uuid> ids, organizations;
-  std::vector<std::string> external_ids, messages;
+  std::vector<std::string> external_ids, messages, sites;
   std::vector<int64_t> kinds, versions;
   std::vector<Time> created, updated;
   for (const ResourceRow* row : rows) {
@@ -170,6 +196,7 @@ void SaveResources(Transaction& tx, const std::vector<const ResourceRow*>& rows)
     created.push_back(row->create_time);
     updated.push_back(row->update_time);
     messages.push_back(row->message.SerializeAsString());
+    sites.push_back(row->message.site_id());
   }
   tx.Execute(kSaveResources, Params()
                                  .Ids(ids)
@@ -179,7 +206,8 @@ void SaveResources(Transaction& tx, const std::vector<const ResourceRow*>& rows)
                                  .Ints(versions)
                                  .Times(created)
                                  .Times(updated)
-                                 .BytesArray(messages));
+                                 .BytesArray(messages)
+                                 .Texts(sites));
 }
 
 void SaveListings(Transaction& tx, const std::vector<const ListingRow*>& rows) {
@@ -299,15 +327,22 @@ void ListingStore::Load(Transaction& tx, ListingSet& set) {
   // A whole file moves in this transaction; a statement of the default length would not do for its events.
   if (set.whole_file) tx.ExecuteText("SET LOCAL statement_timeout = '60s'");
   LoadImportLines(tx, set);
-  if (!set.need_resources.empty() || !set.need_resource_keys.empty()) {
+  // Sites before resources: whoever waited here for a site's lock sees every resource that was put there meanwhile.
+  if (!set.sites.empty()) LoadSites(tx, set);
+  if (!set.need_resources.empty() || !set.need_resource_keys.empty() || !set.need_resources_of_sites.empty()) {
     Keys keys(set.need_resource_keys);
+    std::set<std::string> sites;
+    for (const Uuid& id : set.need_resources_of_sites) sites.insert(FormatId("sit", id));
     Params params;
     params.Ids(Ids(set.need_resources)).Ids(keys.organizations).Texts(keys.external_ids);
+    params.Texts({sites.begin(), sites.end()});
     for (Row row : tx.Execute(kResources, params)) {
       ResourceRow resource = ReadResource(row);
       set.Index(resource);
-      // The rows of an import may change, and their listings with them.
-      if (set.whole_file) set.need_listings_of_resources.insert(resource.id);
+      // The rows of an import may change, and their listings with them; so may what stands on a site that moved.
+      if (set.whole_file || sites.contains(resource.message.site_id())) {
+        set.need_listings_of_resources.insert(resource.id);
+      }
       set.resources[resource.id] = std::move(resource);
     }
   }
