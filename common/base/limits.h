@@ -12,6 +12,7 @@ inline constexpr size_t kHttpHeaderBytes = 8 * 1024;
 inline constexpr size_t kHttpBodyBytes = 1024 * 1024;
 inline constexpr size_t kImportBodyBytes = 64 * 1024 * 1024;
 inline constexpr size_t kAttachmentBytes = 16 * 1024 * 1024;
+inline constexpr size_t kDocumentBytes = 5 * 1024 * 1024;
 inline constexpr int kJsonDepth = 64;
 inline constexpr int kPageSizeDefault = 50;
 inline constexpr int kPageSizeMax = 500;

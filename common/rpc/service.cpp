@@ -92,12 +92,13 @@ std::string Fingerprint(const MethodDescriptor* method, const Message& request) 
   return crypto::Sha256(bytes);
 }
 
-// Whether the audit log wants the call: a command over a route, by an office or of a kind that is marked.
+// Whether the audit log wants the call over a route: a command by an office, or whatever is marked.
 bool IsAct(const MethodDescriptor* method, const CallContext& context) {
   const type::MethodRules& rules = RulesOf(method);
   if (rules.internal() || context.validate_only || !method->options().HasExtension(google::api::http)) return false;
+  if (rules.audited()) return true;
   if (!method->options().GetExtension(google::api::http).get().empty()) return false;
-  return rules.audited() || context.IsOperator() || context.Has("regulator");
+  return context.IsOperator() || context.Has("regulator");
 }
 
 // Empties the fields that no log may show.

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/runtime/settings.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
 
 #include "common/base/address.h"
 #include "common/base/result.h"
+#include "common/base/words.h"
 
 namespace millrace::runtime {
 namespace {
 
-enum class Kind { kText, kBool, kInt, kUrl, kAddress, kCidrs };
+enum class Kind { kText, kBool, kInt, kUrl, kAddress, kCidrs, kDocuments };
+
+// As in millrace.identity.v1.Document.
+constexpr std::string_view kDocumentKinds[] = {"BUSINESS_LICENSE", "ID_OF_LEGAL_REPRESENTATIVE", "AUTHORIZATION_LETTER",
+                                               "CERTIFICATE", "OTHER"};
 
 struct Checked {
   SettingInfo info;
@@ -33,13 +39,14 @@ const std::vector<Checked>& Table() {
       {{"http_connections_per_peer", "512", "connections that one address (IPv6: one /64) may have open", false},
        Kind::kInt},
       {{"public_url", "",
-        "https://… under which clients reach the gateway: the OAuth issuer; empty: what each request's Host says", false},
+        "https://… under which clients reach the gateway: the OAuth issuer; empty: what each request's Host says",
+        false},
        Kind::kText},
       {{"grpc_address", "", "where the gateway listens for gRPC; empty: nowhere", false}, Kind::kAddress},
       {{"database_url", "", "PostgreSQL: postgresql://… or key=value …", true}, Kind::kText},
       {{"redis_url", "", "Redis: redis://host:port or unix:/path; empty: none, consumers poll each second", false},
        Kind::kText},
-      {{"data_folder", "", "where attachments are kept", false}, Kind::kText},
+      {{"data_folder", "", "where attachments and documents are kept", false}, Kind::kText},
       {{"log_file", "", "log lines go here instead of standard error", false}, Kind::kText},
       {{"internal_token", "",
         "secrets of API keys derive from it, and it seals those of webhooks; roles that run apart without certificates "
@@ -52,6 +59,11 @@ const std::vector<Checked>& Table() {
       {{"operator_key", "", "API key of the built-in operator", true}, Kind::kText},
       {{"regulator_key", "", "API key of the built-in regulator", true}, Kind::kText},
       {{"test_clock", "false", "a test instance: its clock can be moved", false}, Kind::kBool},
+      {{"verification_documents", "",
+        "kinds of documents by comma that an organization must have sent before it can be verified: BUSINESS_LICENSE, "
+        "ID_OF_LEGAL_REPRESENTATIVE, AUTHORIZATION_LETTER, CERTIFICATE, OTHER; empty: none",
+        false},
+       Kind::kDocuments},
       {{"custodian_url", "", "the custodian's API", false}, Kind::kUrl},
       {{"custodian_key", "", "bearer token sent to the custodian", true}, Kind::kText},
       {{"custodian_secret", "", "whsec_… secret that signs the custodian's notices", true}, Kind::kText},
@@ -109,6 +121,12 @@ std::string Fault(const Checked& row, const std::string& value) {
     }
     case Kind::kCidrs:
       return ParseCidrs(value) ? "" : "must be address blocks by comma, such as 10.20.0.0/16";
+    case Kind::kDocuments:
+      for (const std::string& word : SplitWords(value)) {
+        if (std::ranges::find(kDocumentKinds, word) == std::end(kDocumentKinds))
+          return word + " is no kind of document; kinds stand by comma, without blanks";
+      }
+      return {};
     case Kind::kText:
       return {};
   }

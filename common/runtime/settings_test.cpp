@@ -28,6 +28,18 @@ TEST(Settings, FlagsWinOverEnvironmentOverFileOverDefaults) {
   unsetenv("MILLRACE_REDIS_URL");
 }
 
+TEST(Settings, KindsOfDocumentsAreNamed) {
+  std::vector<std::string> faults;
+  Settings settings = Settings::Load({"--verification-documents=BUSINESS_LICENSE,AUTHORIZATION_LETTER"}, &faults);
+  EXPECT_TRUE(faults.empty());
+  EXPECT_EQ(settings.Get("verification_documents"), "BUSINESS_LICENSE,AUTHORIZATION_LETTER");
+  for (const char* wrong : {"PASSPORT", "BUSINESS_LICENSE, OTHER", "business_license"}) {
+    faults.clear();
+    Settings::Load({"--verification-documents", wrong}, &faults);
+    EXPECT_EQ(faults.size(), 1u) << wrong;
+  }
+}
+
 TEST(Settings, EveryFaultIsReportedAtOnce) {
   std::vector<std::string> faults;
   Settings::Load({"--test-clock=maybe", "--colour=red", "--http-address=nowhere", "--custodian-url=bank", "stray"},

@@ -256,8 +256,13 @@ void RoutingTable::Add(const MethodDescriptor* method, HttpRule rule) {
     route->segments.push_back(std::move(segment));
   }
   if (route->segments.size() < 2 || route->segments[1].parameter) Die(method, "a path begins with /v1/name");
-  bool import = route->segments[1].literal == "imports";
-  if (route->raw_body) route->body_limit = import ? limits::kImportBodyBytes : limits::kAttachmentBytes;
+  const std::string& noun = route->segments[1].literal;
+  bool import = noun == "imports";
+  if (route->raw_body) {
+    route->body_limit = import                ? limits::kImportBodyBytes
+                        : noun == "documents" ? limits::kDocumentBytes
+                                              : limits::kAttachmentBytes;
+  }
   if (import) route->deadline = limits::kImportDeadline;
   for (const auto& other : routes_) {
     if (other->rule.method == route->rule.method && other->rule.path == route->rule.path)

@@ -345,6 +345,7 @@ Result<http::Response> WriteResponse(const Route& route, const http::Request& re
     fields.Set("Content-Type", std::move(type));
     // What somebody stored here must not run with this origin's rights.
     fields.Set("Content-Security-Policy", "sandbox; default-src 'none'");
+    fields.Set("Content-Disposition", "attachment");
     response.body = raw.data();
     return response;
   }

@@ -10,7 +10,7 @@ TEST_F(IdentityTest, RegistersOnceAndShowsTheSecretOnEveryReplay) {
   auto made = instance_->Call<v1::CreateOrganizationResponse>("CreateOrganization", first, Registration(1));
   ASSERT_TRUE(made) << made.error().cause;
   EXPECT_EQ(made->organization().state(), v1::Organization::PENDING);
-  ASSERT_EQ(made->organization().actions_size(), 3);
+  ASSERT_EQ(made->organization().actions_size(), 4);
   EXPECT_EQ(made->organization().actions(2).action(), "expire");
   EXPECT_EQ(made->organization().actions(2).deadline_time().seconds() - made->organization().create_time().seconds(),
             90 * 86400);

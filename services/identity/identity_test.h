@@ -10,10 +10,12 @@
 #include "common/crypto/crypto.h"
 #include "common/postgres/migrate.h"
 #include "millrace/identity/v1/audit.pb.h"
+#include "millrace/identity/v1/documents.pb.h"
 #include "millrace/identity/v1/members.pb.h"
 #include "services/identity/app/identity.h"
 #include "services/identity/module.h"
 #include "tests/support/private_postgres.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::identity {
 
@@ -23,11 +25,13 @@ inline constexpr const char* kOthers[] = {"listing", "matching", "operations", "
 class Instance {
  public:
   explicit Instance(std::string url, bool test_clock = true, std::string operator_key = "operator-secret-0123456789",
-                    bool with_others = false) {
+                    bool with_others = false, std::string verification_documents = {}) {
     settings_.Set("database_url", url, "test");
     settings_.Set("internal_token", "instance-secret", "test");
     settings_.Set("operator_key", std::move(operator_key), "test");
     settings_.Set("regulator_key", "regulator-secret-0123456789", "test");
+    settings_.Set("data_folder", folder_.path(), "test");
+    settings_.Set("verification_documents", std::move(verification_documents), "test");
     settings_.Set("test_clock", test_clock ? "true" : "false", "test");
     environment_.executor = context_.get_executor();
     environment_.settings = &settings_;
@@ -54,6 +58,8 @@ class Instance {
     context_.run();
   }
 
+  // Where its files lie.
+  const std::string& folder() const { return folder_.path(); }
   // Runs the loop until the coroutine has its value.
   template <class T>
   T Wait(Task<T> task) {
@@ -79,6 +85,7 @@ class Instance {
   }
 
   boost::asio::io_context context_;
+  test::TemporaryFolder folder_;
   runtime::Settings settings_;
   runtime::WakeupBus wakeups_;
   runtime::Environment environment_;
@@ -151,8 +158,8 @@ class IdentityTest : public ::testing::Test {
   std::string Dump() {
     std::string dump;
     EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
-      for (const char* table : {"organization", "site", "api_key", "member", "access_token", "used_assertion",
-                                "audit_entry", "idempotency", "event", "task"}) {
+      for (const char* table : {"organization", "site", "document", "api_key", "member", "access_token",
+                                "used_assertion", "audit_entry", "idempotency", "event", "task"}) {
         std::string name = table;
         dump += tx.ExecuteText("SELECT coalesce(string_agg(t::text, ' '), '') FROM " + name + " t")[0].Text(0);
       }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/identity/module.h"
 
+#include "common/base/words.h"
 #include "services/identity/app/identity.h"
 
 namespace millrace {
@@ -16,6 +17,9 @@ IdentityConfig Config(const runtime::Settings& settings) {
   config.operator_secret = settings.Get("operator_key");
   config.regulator_secret = settings.Get("regulator_key");
   config.test_clock = settings.Is("test_clock");
+  config.document_folder = settings.Get("data_folder") + "/documents";
+  for (std::string& kind : SplitWords(settings.Get("verification_documents")))
+    config.verification_documents.insert(std::move(kind));
   return config;
 }
 
@@ -65,11 +69,14 @@ class IdentityModule : public runtime::Module {
     On("CreateOrganization", &Identity::CreateOrganization);
     On("GetOrganization", &Identity::GetOrganization);
     On("ListOrganizations", &Identity::ListOrganizations);
+    On("UpdateOrganization", &Identity::UpdateOrganization);
     OnVerb("VerifyOrganization", domain::Verb::kVerify);
     OnVerb("RejectOrganization", domain::Verb::kReject);
     OnVerb("SuspendOrganization", domain::Verb::kSuspend);
     OnVerb("ReinstateOrganization", domain::Verb::kReinstate);
     On("CreateSite", &Identity::CreateSite);
+    On("UpdateSite", &Identity::UpdateSite);
+    On("DeleteSite", &Identity::DeleteSite);
     On("GetSite", &Identity::GetSite);
     On("ListSites", &Identity::ListSites);
     On("CreateApiKey", &Identity::CreateApiKey);
@@ -86,6 +93,11 @@ class IdentityModule : public runtime::Module {
     On("ListMembers", &Identity::ListMembers, "Members.");
     On("UpdateMember", &Identity::UpdateMember, "Members.");
     On("RemoveMember", &Identity::RemoveMember, "Members.");
+    On("CreateDocument", &Identity::CreateDocument, "Documents.");
+    On("GetDocument", &Identity::GetDocument, "Documents.");
+    On("ListDocuments", &Identity::ListDocuments, "Documents.");
+    On("GetDocumentContent", &Identity::GetDocumentContent, "Documents.");
+    On("DeleteDocument", &Identity::DeleteDocument, "Documents.");
     On("ListAuditLog", &Identity::ListAuditLog, "Audit.");
     On("GetAuditHead", &Identity::GetAuditHead, "Audit.");
     On("VerifyAuditLog", &Identity::VerifyAuditLog, "Audit.");
@@ -93,6 +105,8 @@ class IdentityModule : public runtime::Module {
     On("AdvanceClock", &Identity::AdvanceClock);
     core_.tasks().Handle(std::string(kExpireMemberTask),
                          [this](tasks::DueTask task) { return identity_.ExpireMember(std::move(task)); });
+    core_.tasks().Handle(std::string(kForgetDocumentTask),
+                         [this](tasks::DueTask task) { return identity_.ForgetDocument(std::move(task)); });
     core_.tasks().Handle(std::string(kExpireTask),
                          [this](tasks::DueTask task) { return identity_.Expire(std::move(task)); });
   }

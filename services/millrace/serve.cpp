@@ -241,7 +241,7 @@ void CheckNeeded(const runtime::Settings& settings, const std::set<std::string>&
     need("operator_key");
     need("regulator_key");
   }
-  if (all || roles.contains("listing")) need("data_folder");
+  if (all || roles.contains("identity") || roles.contains("listing")) need("data_folder");
   if (all || roles.contains("escrow")) {
     for (const char* key : {"custodian_url", "custodian_key", "custodian_secret", "custodian_account"}) need(key);
   }

@@ -187,7 +187,7 @@ TEST_F(EscrowCustodian, ADefiniteRefusalFailsThePayOutAndIsNotAskedForEver) {
   ASSERT_TRUE(Until([&] { return Get(id).payout_state() == "FAILED"; })) << Get(id).DebugString();
   EXPECT_NE(Get(id).payout_detail().find("control character"), std::string::npos) << Get(id).payout_detail();
   EXPECT_EQ(Balance(AsProvider()).payable().amount(), 970);
-  TellOrganization("renamed", 2, identity::v1::Organization::VERIFIED);
+  TellOrganization("changed", 2, identity::v1::Organization::VERIFIED);
   ASSERT_TRUE(Until([&] { return Number("SELECT count(*) FROM party WHERE name = '乙厂'") == 1; }));
   Advance("25 hours");
   ASSERT_TRUE(Until([&] { return Get(id).state() == v1::Escrow::PAID_OUT; })) << Get(id).DebugString();

@@ -111,7 +111,7 @@ class Platform:
         if prepared:
             copy_prepared(self.data)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MILLRACE_")}
-        # Those that `dev` hands on to its roles: otlp_endpoint, rate_limit_requests, rate_limit_window.
+        # Those that `dev` hands on to its roles: otlp_endpoint, rate_limit_requests, rate_limit_window, verification_documents.
         environment.update({f"MILLRACE_{name.upper()}": str(value) for name, value in (settings or {}).items()})
         arguments = [str(program()), "dev", "--data", str(self.data), "--port", "0"]
         if not sample:

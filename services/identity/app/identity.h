@@ -7,8 +7,10 @@
 #include <set>
 #include <string_view>
 
+#include "common/blob/blob.h"
 #include "common/rpc/channel.h"
 #include "common/tasks/tasks.h"
+#include "google/api/httpbody.pb.h"
 #include "millrace/events/v1/events.pb.h"
 #include "services/identity/app/secrets.h"
 #include "services/identity/domain/organization.h"
@@ -25,6 +27,8 @@ inline constexpr std::string_view kExpireTask = "expire_organization";
 
 // Due work: an invitation that nobody accepted.
 inline constexpr std::string_view kExpireMemberTask = "expire_member";
+// Due work: the bytes of a document that was removed.
+inline constexpr std::string_view kForgetDocumentTask = "forget_document";
 // Privileged acts in the services' logs.
 inline constexpr std::string_view kActEvent = "act.performed";
 // How long a rotated key's secret stays valid beside the new one, unless the caller says otherwise.
@@ -41,6 +45,8 @@ struct IdentityConfig {
   std::string instance_secret;                    // not empty
   std::string operator_secret, regulator_secret;  // empty: no such key
   bool test_clock = false;
+  std::string document_folder;
+  std::set<std::string> verification_documents;  // names of kinds without which nobody is verified
 };
 
 class Identity {
@@ -58,12 +64,15 @@ class Identity {
   Task<Result<v1::Organization>> GetOrganization(CallContext context, v1::GetOrganizationRequest request);
   Task<Result<v1::ListOrganizationsResponse>> ListOrganizations(CallContext context,
                                                                 v1::ListOrganizationsRequest request);
+  Task<Result<v1::Organization>> UpdateOrganization(CallContext context, v1::UpdateOrganizationRequest request);
   Task<Result<v1::Organization>> OrganizationVerb(domain::Verb verb, CallContext context,
                                                   v1::OrganizationVerbRequest request);
   Task<Result<void>> Expire(tasks::DueTask task);
   Task<Result<v1::Me>> GetMe(CallContext context, v1::GetMeRequest request);
 
   Task<Result<v1::Site>> CreateSite(CallContext context, v1::CreateSiteRequest request);
+  Task<Result<v1::Site>> UpdateSite(CallContext context, v1::UpdateSiteRequest request);
+  Task<Result<v1::DeleteSiteResponse>> DeleteSite(CallContext context, v1::DeleteSiteRequest request);
   Task<Result<v1::Site>> GetSite(CallContext context, v1::GetSiteRequest request);
   Task<Result<v1::ListSitesResponse>> ListSites(CallContext context, v1::ListSitesRequest request);
 
@@ -85,6 +94,14 @@ class Identity {
   Task<Result<v1::Member>> GetMember(CallContext context, v1::GetMemberRequest request);
   Task<Result<v1::ListMembersResponse>> ListMembers(CallContext context, v1::ListMembersRequest request);
 
+  // documents.cpp.
+  Task<Result<v1::Document>> CreateDocument(CallContext context, v1::CreateDocumentRequest request);
+  Task<Result<v1::Document>> GetDocument(CallContext context, v1::GetDocumentRequest request);
+  Task<Result<v1::ListDocumentsResponse>> ListDocuments(CallContext context, v1::ListDocumentsRequest request);
+  Task<Result<google::api::HttpBody>> GetDocumentContent(CallContext context, v1::GetDocumentContentRequest request);
+  Task<Result<v1::DeleteDocumentResponse>> DeleteDocument(CallContext context, v1::DeleteDocumentRequest request);
+  Task<Result<void>> ForgetDocument(tasks::DueTask task);
+
   // audit.cpp. What an event of any service adds to the audit log.
   static void NeedForAudit(IdentitySet& set, const events::v1::Event& event);
   static Result<void> ApplyToAudit(IdentitySet& set, const events::v1::Event& event);
@@ -97,6 +114,8 @@ class Identity {
 
  private:
   Task<Result<v1::Member>> RunMember(CallContext context, postgres::Command<IdentitySet> command);
+  Task<Result<v1::Organization>> RunOrganization(CallContext context, postgres::Command<IdentitySet> command);
+  Task<Result<v1::Site>> RunSite(CallContext context, postgres::Command<IdentitySet> command);
   // Runs a command and notes in the reply whether its outcome is a kept one.
   Task<Result<std::string>> Run(CallContext context, postgres::Command<IdentitySet> command);
   KeyRow NewKey(const Uuid& id, const Uuid& organization, std::string display_name, std::vector<std::string> roles,
@@ -105,6 +124,15 @@ class Identity {
   // tokens.cpp. Errors: UNAUTHENTICATED.
   Task<Result<TokenClient>> ClientBySecret(Uuid id, std::string secret);
   Task<Result<TokenClient>> ClientByAssertion(v1::IssueTokenRequest request);
+
+  // documents.cpp. Puts the bytes into the content store, if they are not there.
+  Task<Result<void>> KeepContent(std::shared_ptr<std::string> bytes);
+  // After the command: keeps content that a new row names, and forgets it otherwise.
+  Task<Result<void>> SettleContent(std::shared_ptr<std::string> bytes, std::string sha256, bool named);
+  // Removes content that no row names. Safe to repeat.
+  Task<Result<void>> ForgetContent(std::string sha256);
+  // Whether an organization has sent all that it is verified by. Errors: DOCUMENTS_MISSING.
+  Result<void> CheckDocuments(const IdentitySet& set, const Uuid& organization) const;
 
   // Notes the use of a key, off the request's path.
   void Used(const Uuid& key);
@@ -124,6 +152,7 @@ class Identity {
   std::function<rpc::Channel&(std::string_view)> channel_;
   IdentityConfig config_;
   Secrets secrets_;
+  blob::Store documents_;
   std::set<std::string> nouns_;  // of scopes
   std::map<Uuid, std::chrono::steady_clock::time_point> used_;
   bool advancing_ = false;

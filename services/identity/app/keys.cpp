@@ -110,7 +110,8 @@ Identity::Identity(Executor executor, postgres::Writer<IdentitySet>& writer, pos
       reader_(reader),
       channel_(std::move(channel)),
       config_(std::move(config)),
-      secrets_(config_.instance_secret, config_.test_clock) {
+      secrets_(config_.instance_secret, config_.test_clock),
+      documents_(config_.document_folder) {
   nouns_ = rpc::NounsOf(IdentityDescriptors()[0].bytes);
 }
 

@@ -25,6 +25,8 @@ std::string_view EventType(domain::Verb verb) {
       return "organization.suspended";
     case domain::Verb::kReinstate:
       return "organization.reinstated";
+    case domain::Verb::kUpdate:
+      return "organization.changed";
   }
   return "";
 }
@@ -41,6 +43,8 @@ std::string_view MethodName(domain::Verb verb) {
       return "ReinstateOrganization";
     case domain::Verb::kExpire:
       return "Expire";
+    case domain::Verb::kUpdate:
+      return "UpdateOrganization";
   }
   return "";
 }
@@ -72,6 +76,46 @@ Error Taken(const char* pointer, const std::string& value) {
   return Error::At(pointer, ErrorCode::kAlreadyExists, {{"value", value}});
 }
 
+// Gives a changed organization its version and event; the answer's bytes.
+std::string Moved(Set& set, OrganizationRow& row, domain::Verb verb) {
+  SetTime(row.message.mutable_update_time(), set.now);
+  ++row.version;
+  row.changed = true;
+  Log(set, EventType(verb), row);
+  return Present(row.message, row.version).SerializeAsString();
+}
+
+domain::Facts FactsOf(const v1::Organization& message) {
+  return {message.display_name(), message.uscc(), message.synthetic()};
+}
+
+// Takes over what the organization says of itself, as far as its state allows.
+Result<std::string> ApplyUpdate(Set& set, const Uuid& id, const v1::Organization& wanted, bool by_operator,
+                                const std::string& if_match) {
+  auto found = set.organizations.find(id);
+  if (found == set.organizations.end()) return Fail(ErrorCode::kNotFound);
+  OrganizationRow& row = found->second;
+  v1::Organization& kept = row.message;
+  if (if_match != "*" && if_match != std::to_string(row.version)) return Fail(ErrorCode::kEtagMismatch);
+  auto state = static_cast<domain::State>(kept.state());
+  MILLRACE_CHECK(domain::Decide(state, domain::Verb::kUpdate, by_operator ? kOperator : kAdmin));
+  MILLRACE_CHECK(domain::CheckFacts(state, by_operator, FactsOf(kept), FactsOf(wanted)));
+  if (wanted.uscc() != kept.uscc() && set.taken_usccs.contains(wanted.uscc()))
+    return Fail(Taken("#/organization/uscc", wanted.uscc()));
+  if (wanted.external_id() != kept.external_id() && set.taken_external_ids.contains(wanted.external_id()))
+    return Fail(Taken("#/organization/external_id", wanted.external_id()));
+  // What it gives up stays taken for those behind it in the batch: they came at the same time.
+  set.taken_usccs.insert(wanted.uscc());
+  if (!wanted.external_id().empty()) set.taken_external_ids.insert(wanted.external_id());
+  kept.set_display_name(wanted.display_name());
+  kept.set_uscc(wanted.uscc());
+  kept.set_industry_code(wanted.industry_code());
+  kept.set_region_code(wanted.region_code());
+  kept.set_external_id(wanted.external_id());
+  *kept.mutable_metadata() = wanted.metadata();
+  return Moved(set, row, domain::Verb::kUpdate);
+}
+
 // Moves an organization by the state table.
 Result<std::string> ApplyVerb(Set& set, const Uuid& id, domain::Verb verb, uint8_t actor, const std::string& reason,
                               const std::string& if_match) {
@@ -84,15 +128,21 @@ Result<std::string> ApplyVerb(Set& set, const Uuid& id, domain::Verb verb, uint8
   MILLRACE_TRY(domain::State to, domain::Decide(from, verb, actor));
   row.message.set_state(static_cast<v1::Organization::State>(to));
   row.message.set_state_reason(reason);
-  SetTime(row.message.mutable_update_time(), set.now);
-  ++row.version;
-  row.changed = true;
   if (from == domain::State::kPending && actor != kSystem) set.cancelled_tasks.push_back(ExpireTaskId(id));
-  Log(set, EventType(verb), row);
-  return Present(row.message, row.version).SerializeAsString();
+  return Moved(set, row, verb);
 }
 
 }  // namespace
+
+Task<Result<v1::Organization>> Identity::RunOrganization(CallContext context, Command command) {
+  std::shared_ptr<ReplyInfo> reply = context.reply;
+  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
+  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
+  v1::Organization organization;
+  organization.ParseFromString(*outcome);
+  reply->etag = organization.etag();
+  co_return std::move(organization);
+}
 
 Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallContext context,
                                                                           v1::CreateOrganizationRequest request) {
@@ -146,6 +196,27 @@ Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallCo
   co_return std::move(response);
 }
 
+Task<Result<v1::Organization>> Identity::UpdateOrganization(CallContext context,
+                                                            v1::UpdateOrganizationRequest request) {
+  MILLRACE_CO_TRY(Uuid id, ParseId("org", request.id()));
+  bool by_operator = context.IsOperator();
+  if (id != context.organization && !by_operator) co_return Fail(ErrorCode::kNotFound);
+  MILLRACE_CO_CHECK(CheckRegistration(request.organization()));
+  auto wanted = std::make_shared<v1::Organization>(std::move(*request.mutable_organization()));
+  Command command;
+  command.header = postgres::CommandHeader::Of(context, MethodName(domain::Verb::kUpdate));
+  command.need = [id, wanted](Set& set) {
+    set.want_organizations.insert(id);
+    set.want_usccs.insert(wanted->uscc());
+    if (!wanted->external_id().empty()) set.want_external_ids.insert(wanted->external_id());
+  };
+  command.decide = [id, wanted, by_operator, if_match = context.if_match](Set& set) {
+    return ApplyUpdate(set, id, *wanted, by_operator, if_match);
+  };
+  Result<v1::Organization> changed = co_await RunOrganization(std::move(context), std::move(command));
+  co_return std::move(changed);
+}
+
 Task<Result<v1::Organization>> Identity::OrganizationVerb(domain::Verb verb, CallContext context,
                                                           v1::OrganizationVerbRequest request) {
   if (domain::NeedsReason(verb) && request.reason().empty())
@@ -153,17 +224,22 @@ Task<Result<v1::Organization>> Identity::OrganizationVerb(domain::Verb verb, Cal
   MILLRACE_CO_TRY(Uuid id, ParseId("org", request.id()));
   Command command;
   command.header = postgres::CommandHeader::Of(context, MethodName(verb));
-  command.need = [id](Set& set) { set.want_organizations.insert(id); };
-  command.decide = [id, verb, reason = request.reason(), if_match = context.if_match](Set& set) {
+  bool with_documents = verb == domain::Verb::kVerify && !config_.verification_documents.empty();
+  command.need = [id, with_documents](Set& set) {
+    set.want_organizations.insert(id);
+    if (with_documents) set.want_documents_of.insert(id);
+  };
+  command.decide = [this, id, verb, with_documents, reason = request.reason(),
+                    if_match = context.if_match](Set& set) -> Result<std::string> {
+    auto found = set.organizations.find(id);
+    bool waits = found != set.organizations.end() && found->second.message.state() == v1::Organization::PENDING;
+    if (with_documents && waits) {
+      MILLRACE_CHECK(CheckDocuments(set, id));
+    }
     return ApplyVerb(set, id, verb, kOperator, reason, if_match);
   };
-  std::shared_ptr<ReplyInfo> reply = context.reply;
-  Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
-  if (!outcome) co_return std::unexpected<Error>(std::move(outcome).error());
-  v1::Organization organization;
-  organization.ParseFromString(*outcome);
-  reply->etag = organization.etag();
-  co_return std::move(organization);
+  Result<v1::Organization> moved = co_await RunOrganization(std::move(context), std::move(command));
+  co_return std::move(moved);
 }
 
 Task<Result<void>> Identity::Expire(tasks::DueTask task) {

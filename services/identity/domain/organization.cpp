@@ -18,6 +18,9 @@ constexpr Row kRows[] = {
     {State::kVerified, Verb::kSuspend, State::kSuspended, kOperator, "with a reason",
      "neither publishes nor books; listings are withdrawn"},
     {State::kSuspended, Verb::kReinstate, State::kVerified, kOperator, "", "may publish and book"},
+    {State::kPending, Verb::kUpdate, State::kPending, kAdmin | kOperator, "", ""},
+    {State::kVerified, Verb::kUpdate, State::kVerified, kAdmin | kOperator, "not the legal facts", ""},
+    {State::kSuspended, Verb::kUpdate, State::kSuspended, kAdmin | kOperator, "not the legal facts", ""},
 };
 constexpr Wait<State, Verb> kWaits[] = {{State::kPending, Verb::kExpire, "90 days after the registration"}};
 
@@ -47,6 +50,8 @@ std::string_view VerbName(Verb verb) {
       return "reinstate";
     case Verb::kExpire:
       return "expire";
+    case Verb::kUpdate:
+      return "update";
   }
   return "";
 }
@@ -95,6 +100,19 @@ Result<State> Decide(State from, Verb verb, uint8_t actor) {
 }
 
 bool NeedsReason(Verb verb) { return verb == Verb::kReject || verb == Verb::kSuspend; }
+
+Result<void> CheckFacts(State state, bool by_operator, const Facts& before, const Facts& after) {
+  std::vector<Violation> violations;
+  auto fixed = [&](const char* field) {
+    violations.push_back({std::string("#/organization/") + field, ErrorCode::kImmutableField, {{"field", field}}});
+  };
+  bool pending = state == State::kPending;
+  if (after.display_name != before.display_name && !pending && !by_operator) fixed("display_name");
+  if (after.uscc != before.uscc && !pending) fixed("uscc");
+  if (after.synthetic != before.synthetic) fixed("synthetic");
+  if (violations.empty()) return {};
+  return Fail(Error::Of(std::move(violations)));
+}
 
 Result<void> CheckIndustryCode(std::string_view code, std::string_view pointer) {
   if (code.empty() || IsIndustryCode(code)) return {};

@@ -15,7 +15,7 @@ namespace millrace::identity::domain {
 
 // Numbers as in the contract.
 enum class State { kPending = 1, kVerified = 2, kRejected = 3, kSuspended = 4 };
-enum class Verb { kVerify, kReject, kSuspend, kReinstate, kExpire };
+enum class Verb { kVerify, kReject, kSuspend, kReinstate, kExpire, kUpdate };
 
 // An organization that nobody verified is rejected after this.
 inline constexpr std::chrono::hours kPendingFor{90 * 24};
@@ -25,6 +25,14 @@ const StateTable<State, Verb>& OrganizationTable();
 Result<State> Decide(State from, Verb verb, uint8_t actor);
 // A rejection and a suspension say why.
 bool NeedsReason(Verb verb);
+
+// What an organization is in law, and what was said of it at the start.
+struct Facts {
+  std::string_view display_name, uscc;
+  bool synthetic = false;
+};
+// Whether a change may turn the one into the other. Errors: IMMUTABLE_FIELD, for each that may not.
+Result<void> CheckFacts(State state, bool by_operator, const Facts& before, const Facts& after);
 
 // GB/T 4754-2017: a section letter A to T, or 2 to 4 digits whose division exists, with or without the letter of the
 // section that the division belongs to. Groups and classes inside a division are not compared with the standard.

@@ -27,13 +27,37 @@ TEST(OrganizationTest, RefusesWithWhatIsPossible) {
   auto refused = Decide(State::kPending, Verb::kSuspend, kOperator);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kStateConflict);
-  EXPECT_EQ(refused.error().params.at("allowed"), "verify, reject");
+  EXPECT_EQ(refused.error().params.at("allowed"), "verify, reject, update");
   EXPECT_EQ(refused.error().params.at("state"), "PENDING");
-  for (Verb verb : {Verb::kVerify, Verb::kReject, Verb::kSuspend, Verb::kReinstate}) {
+  for (Verb verb : {Verb::kVerify, Verb::kReject, Verb::kSuspend, Verb::kReinstate, Verb::kUpdate}) {
     EXPECT_FALSE(Decide(State::kRejected, verb, kOperator)) << "rejection is final";
     EXPECT_FALSE(Decide(State::kPending, verb, kProvider)) << "only the operator decides";
   }
+  EXPECT_FALSE(Decide(State::kRejected, Verb::kUpdate, kAdmin));
   EXPECT_FALSE(Decide(State::kVerified, Verb::kExpire, kSystem));
+}
+
+TEST(OrganizationTest, LegalFactsChangeWhileItIsPending) {
+  Facts before{"甲厂", "91350100M000100Y43"}, renamed{"乙厂", "91350100M000100Y43"},
+      other{"甲厂", "91320500MANEWC0MRU"};
+  Facts made_up{"甲厂", "91350100M000100Y43", true};
+  for (bool by_operator : {false, true}) {
+    EXPECT_TRUE(CheckFacts(State::kPending, by_operator, before, renamed));
+    EXPECT_TRUE(CheckFacts(State::kPending, by_operator, before, other));
+    for (State state : {State::kPending, State::kVerified, State::kSuspended}) {
+      EXPECT_TRUE(CheckFacts(state, by_operator, before, before));
+      auto refused = CheckFacts(state, by_operator, before, made_up);
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().violations.at(0).pointer, "#/organization/synthetic");
+    }
+    for (State state : {State::kVerified, State::kSuspended}) {
+      EXPECT_EQ(CheckFacts(state, by_operator, before, renamed).has_value(), by_operator);
+      auto refused = CheckFacts(state, by_operator, before, other);
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().code, ErrorCode::kImmutableField);
+      EXPECT_EQ(refused.error().params.at("field"), "uscc");
+    }
+  }
 }
 
 TEST(OrganizationTest, KnowsTheNinetySevenDivisionsOfTwentySections) {

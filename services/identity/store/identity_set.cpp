@@ -35,13 +35,8 @@ constexpr Statement kSaveOrganizations = {
     "$8 "
     "FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bigint[]) "
     "AS o (id, state, uscc, external_id, roles, message, version) "
-    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, message = excluded.message, version = excluded.version, "
-    "update_time = excluded.update_time"};
-constexpr Statement kSaveSites = {"identity_save_sites",
-                                  "INSERT INTO site (id, organization, external_id, message, version, create_time) "
-                                  "SELECT id, organization, nullif(external_id, ''), message, 1, create_time "
-                                  "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::timestamptz[]) "
-                                  "AS s (id, organization, external_id, message, create_time)"};
+    "ON CONFLICT (id) DO UPDATE SET state = excluded.state, uscc = excluded.uscc, external_id = excluded.external_id, "
+    "message = excluded.message, version = excluded.version, update_time = excluded.update_time"};
 constexpr Statement kSaveKeys = {
     "identity_save_keys",
     "INSERT INTO api_key (id, organization, display_name, roles, scopes, member, secret_hash, hint, secret_version, "
@@ -111,21 +106,6 @@ void SaveOrganizations(Transaction& tx, const IdentitySet& set) {
                                      .BytesArray(messages)
                                      .Ints(versions)
                                      .At(set.now));
-}
-
-void SaveSites(Transaction& tx, const IdentitySet& set) {
-  if (set.new_sites.empty()) return;
-  std::vector<Uuid> ids, organizations;
-  std::vector<std::string> external_ids, messages;
-  std::vector<Time> times;
-  for (const SiteRow& row : set.new_sites) {
-    ids.push_back(row.id);
-    organizations.push_back(row.organization);
-    external_ids.push_back(row.message.external_id());
-    messages.push_back(row.message.SerializeAsString());
-    times.push_back(row.create_time);
-  }
-  tx.Execute(kSaveSites, Params().Ids(ids).Ids(organizations).Texts(external_ids).BytesArray(messages).Times(times));
 }
 
 int64_t MicrosOrZero(const std::optional<Time>& time) { return time ? Micros(*time) : 0; }
@@ -201,6 +181,8 @@ void IdentityStore::Load(Transaction& tx, IdentitySet& set) {
       set.keys[loaded.id] = std::move(loaded);
     }
   }
+  if (!set.want_sites.empty()) set.sites = LoadSites(tx, set.want_sites);
+  if (!set.want_documents_of.empty()) set.documents = LoadDocuments(tx, set.want_documents_of);
   LoadTaken(tx, set);
   if (!set.want_members.empty() || !set.want_codes.empty() || !set.want_members_of.empty()) {
     set.members = LoadMembers(tx, set.want_members, set.want_codes, set.want_members_of);
@@ -210,7 +192,8 @@ void IdentityStore::Load(Transaction& tx, IdentitySet& set) {
 
 void IdentityStore::Save(Transaction& tx, IdentitySet& set) {
   SaveOrganizations(tx, set);
-  SaveSites(tx, set);
+  SaveSites(tx, set.sites);
+  SaveDocuments(tx, set.documents);
   SaveMembers(tx, set.members);
   SaveKeys(tx, set);
   if (!set.new_audit.empty()) AddAudit(tx, set.new_audit, set.audit_end);

@@ -12,7 +12,9 @@
 #include "common/postgres/writer.h"
 #include "millrace/identity/v1/identity.pb.h"
 #include "services/identity/store/audit.h"
+#include "services/identity/store/documents.h"
 #include "services/identity/store/members.h"
+#include "services/identity/store/sites.h"
 
 namespace millrace::identity {
 
@@ -22,12 +24,6 @@ struct OrganizationRow {
   int64_t version = 0;
   v1::Organization message;
   bool changed = false;
-};
-
-struct SiteRow {
-  Uuid id, organization;
-  v1::Site message;
-  Time create_time;
 };
 
 struct KeyRow {
@@ -61,12 +57,15 @@ struct IdentitySet : postgres::WorkingSet {
   std::set<Uuid> want_members, want_members_of, want_keys_of_members;
   std::set<std::string> want_codes;
   std::map<Uuid, MemberRow> members;
+  std::set<Uuid> want_sites;
+  std::map<Uuid, SiteRow> sites;
+  std::set<Uuid> want_documents_of;  // organizations
+  std::map<Uuid, DocumentRow> documents;
   // The audit log's end, loaded and locked if wanted; who chains a row moves it.
   bool want_audit = false;
   AuditEnd audit_end;
   // Written.
   std::vector<AuditRow> new_audit;
-  std::vector<SiteRow> new_sites;
   std::optional<Time> move_clock_to;  // never backwards
 };
 

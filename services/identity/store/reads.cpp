@@ -20,6 +20,7 @@ constexpr Statement kKeys = {"identity_keys", "SELECT * FROM list_api_keys($1, $
 constexpr Statement kAuthenticate = {"identity_authenticate", "SELECT * FROM authenticate($1)"};
 constexpr Statement kAuthenticateToken = {"identity_authenticate_token", "SELECT * FROM authenticate_token($1)"};
 constexpr Statement kMembers = {"identity_members", "SELECT * FROM list_members($1, $2, $3, $4, $5, $6)"};
+constexpr Statement kDocuments = {"identity_documents", "SELECT * FROM list_documents($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kNoteUse = {
     "identity_note_use",
     "UPDATE api_key SET last_use_time = clock_timestamp() WHERE id = $1 "
@@ -113,6 +114,14 @@ Task<Result<std::vector<Found<v1::Member>>>> ReadMembers(postgres::Database& rea
   Result<Rows> rows = co_await reader.Query(kMembers, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   co_return Messages<v1::Member>(*rows);
+}
+
+Task<Result<std::vector<Found<v1::Document>>>> ReadDocuments(postgres::Database& reader, Asker asker, Uuid id,
+                                                             Uuid organization, Uuid after, int limit) {
+  Params params = Params().Id(asker.organization).Text(asker.roles).Id(id).Id(organization).Id(after).Int(limit);
+  Result<Rows> rows = co_await reader.Query(kDocuments, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return Messages<v1::Document>(*rows);
 }
 
 Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key) {

@@ -101,7 +101,8 @@ class Supervisor {
     if (!AwaitPredecessor())
       return Fail("programs that an earlier millrace dev left on " + options_.data + " still run");
     // Only what dev made itself: the folder may be anybody's.
-    for (const char* made : {"postgres", "run", "redis", "blobs", "log", "certificates", "keys.json", "dev.json"}) {
+    for (const char* made :
+         {"postgres", "run", "redis", "blobs", "documents", "log", "certificates", "keys.json", "dev.json"}) {
       if (options_.reset && !error) fs::remove_all(Path(made), error);
     }
     for (const char* folder : {"log", "redis", "blobs"}) {
@@ -281,7 +282,8 @@ class Supervisor {
     set("custodian_account", kCustodianAccount);
     set("admin_address", "127.0.0.1:" + std::to_string(admin_ports_[role]));
     set("rate_limit_requests", "60000000");  // a newcomer's experiments, tests and benches are nobody's abuse
-    for (const char* name : {"MILLRACE_OTLP_ENDPOINT", "MILLRACE_RATE_LIMIT_REQUESTS", "MILLRACE_RATE_LIMIT_WINDOW"}) {
+    for (const char* name : {"MILLRACE_OTLP_ENDPOINT", "MILLRACE_RATE_LIMIT_REQUESTS", "MILLRACE_RATE_LIMIT_WINDOW",
+                             "MILLRACE_VERIFICATION_DOCUMENTS"}) {
       if (const char* value = std::getenv(name)) program.environment[name] = value;
     }
     set("ready_file", Ready(role));
@@ -451,7 +453,7 @@ class Supervisor {
 std::string DefaultData() { return geteuid() == 0 ? "/var/lib/millrace/dev" : ".millrace"; }
 
 int Dev(const DevOptions& options) {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int) {
     if (++signals_seen > 1) _exit(130);
   };

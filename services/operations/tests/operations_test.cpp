@@ -338,6 +338,8 @@ TEST_F(OperationsTest, TiersAndSuspensionsLimitTheBuyer) {
   organization.set_state(identity::v1::Organization::SUSPENDED);
   Tell("identity", "organization.suspended", organization.id(), organization);
   EXPECT_EQ(Book(buyer, machine, 10, 4).error().code, ErrorCode::kOrganizationNotVerified);
+  Tell("identity", "organization.changed", organization.id(), organization);
+  EXPECT_EQ(Book(buyer, machine, 10, 4).error().code, ErrorCode::kOrganizationNotVerified);
   organization.set_state(identity::v1::Organization::VERIFIED);
   Tell("identity", "organization.reinstated", organization.id(), organization);
   EXPECT_TRUE(Book(buyer, machine, 10, 4));
