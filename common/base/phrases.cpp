@@ -25,6 +25,10 @@ constexpr Phrase kPhrases[] = {
     {"only one of {}", "只给出其中之一：{}"},
     {"one of {}", "以下之一：{}"},
     {"{} cells, as in the header", "与表头相同的 {} 列"},
+    {"a quote is not closed", "引号没有结束"},
+    {"the column is missing", "缺少此列"},
+    {"the column stands twice", "此列出现了两次"},
+    {"there is no such column; columns are {}", "没有这样的列；可用的列：{}"},
     {"base64 (RFC 4648) with padding", "带填充的 base64（RFC 4648）"},
     {"now", "现在"},
     // JSON

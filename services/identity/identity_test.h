@@ -12,6 +12,7 @@
 #include "millrace/identity/v1/audit.pb.h"
 #include "millrace/identity/v1/documents.pb.h"
 #include "millrace/identity/v1/members.pb.h"
+#include "millrace/identity/v1/register.pb.h"
 #include "services/identity/app/identity.h"
 #include "services/identity/module.h"
 #include "tests/support/private_postgres.h"
@@ -158,7 +159,7 @@ class IdentityTest : public ::testing::Test {
   std::string Dump() {
     std::string dump;
     EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
-      for (const char* table : {"organization", "site", "document", "api_key", "member", "access_token",
+      for (const char* table : {"organization", "site", "document", "api_key", "member", "register_invitation", "access_token",
                                 "used_assertion", "audit_entry", "idempotency", "event", "task"}) {
         std::string name = table;
         dump += tx.ExecuteText("SELECT coalesce(string_agg(t::text, ' '), '') FROM " + name + " t")[0].Text(0);

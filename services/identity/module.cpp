@@ -3,6 +3,7 @@
 
 #include "common/base/words.h"
 #include "services/identity/app/identity.h"
+#include "services/identity/app/register.h"
 
 namespace millrace {
 std::span<const EmbeddedFile> IdentityMigrations();
@@ -33,7 +34,9 @@ class IdentityModule : public runtime::Module {
       : core_("identity", environment),
         writer_(environment.executor, core_.worker(), store_),
         identity_(environment.executor, writer_, core_.worker(), core_.reader(), environment.channel,
-                  Config(*environment.settings)) {
+                  Config(*environment.settings)),
+        register_(writer_, core_.worker(), core_.reader(),
+                  Secrets(environment.settings->Get("internal_token"), environment.settings->Is("test_clock"))) {
     writer_.OnCommit([this] { core_.Committed(); });
     for (const char* source : kSources) core_.Consume(source, audit_);
     Register();
@@ -56,6 +59,13 @@ class IdentityModule : public runtime::Module {
     core_.service().On<Request, Response>("millrace.identity.v1." + service + method,
                                           [this, use_case](CallContext context, Request request) {
                                             return (identity_.*use_case)(std::move(context), std::move(request));
+                                          });
+  }
+  template <class Request, class Response>
+  void On(const char* method, Task<Result<Response>> (ParkRegister::*use_case)(CallContext, Request)) {
+    core_.service().On<Request, Response>(std::string("millrace.identity.v1.Register.") + method,
+                                          [this, use_case](CallContext context, Request request) {
+                                            return (register_.*use_case)(std::move(context), std::move(request));
                                           });
   }
   void OnVerb(const char* method, domain::Verb verb) {
@@ -98,6 +108,12 @@ class IdentityModule : public runtime::Module {
     On("ListDocuments", &Identity::ListDocuments, "Documents.");
     On("GetDocumentContent", &Identity::GetDocumentContent, "Documents.");
     On("DeleteDocument", &Identity::DeleteDocument, "Documents.");
+    On("ImportIndustryCodes", &ParkRegister::ImportIndustryCodes);
+    On("ListIndustryCodes", &ParkRegister::ListIndustryCodes);
+    On("ImportRegisterInvitations", &ParkRegister::ImportRegisterInvitations);
+    On("GetRegisterInvitation", &ParkRegister::GetRegisterInvitation);
+    On("ListRegisterInvitations", &ParkRegister::ListRegisterInvitations);
+    On("WithdrawRegisterInvitation", &ParkRegister::WithdrawRegisterInvitation);
     On("ListAuditLog", &Identity::ListAuditLog, "Audit.");
     On("GetAuditHead", &Identity::GetAuditHead, "Audit.");
     On("VerifyAuditLog", &Identity::VerifyAuditLog, "Audit.");
@@ -107,6 +123,8 @@ class IdentityModule : public runtime::Module {
                          [this](tasks::DueTask task) { return identity_.ExpireMember(std::move(task)); });
     core_.tasks().Handle(std::string(kForgetDocumentTask),
                          [this](tasks::DueTask task) { return identity_.ForgetDocument(std::move(task)); });
+    core_.tasks().Handle(std::string(kExpireInvitationTask),
+                         [this](tasks::DueTask task) { return register_.ExpireInvitation(std::move(task)); });
     core_.tasks().Handle(std::string(kExpireTask),
                          [this](tasks::DueTask task) { return identity_.Expire(std::move(task)); });
   }
@@ -115,6 +133,7 @@ class IdentityModule : public runtime::Module {
   IdentityStore store_;
   postgres::Writer<IdentitySet> writer_;
   Identity identity_;
+  ParkRegister register_;
   events::WriterSink<IdentitySet> audit_{core_.worker(), writer_, &Identity::NeedForAudit, &Identity::ApplyToAudit};
 };
 

@@ -147,7 +147,7 @@ void PrintPage(const Json& data) {
     for (const char* key : {"display_name", "title", "type", "work", "kind", "external_id"}) {
       if (name.empty()) name = Cell(row, key);
     }
-    rows.push_back({Cell(row, "id"), Cell(row, "state"), Cell(row, "create_time"), name});
+    rows.push_back({Cell(row, row.contains("id") ? "id" : "code"), Cell(row, "state"), Cell(row, "create_time"), name});
   }
   PrintTable({"ID", "STATE", "CREATED", "NAME"}, rows);
 }
@@ -239,7 +239,8 @@ std::optional<std::string> Body(const ResourceCommand& command, const Call& call
 }
 
 std::string ContentTypeOf(const ResourceCommand& command, bool raw) {
-  if (raw) return command.noun == "imports" ? "text/csv" : "application/octet-stream";
+  bool table = command.noun == "imports" || command.verb == "import";
+  if (raw) return table ? "text/csv" : "application/octet-stream";
   return command.http_method == "PATCH" ? "application/merge-patch+json" : "application/json";
 }
 

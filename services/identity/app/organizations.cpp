@@ -3,7 +3,9 @@
 #include "common/crypto/crypto.h"
 #include "common/rpc/page.h"
 #include "services/identity/app/identity.h"
+#include "services/identity/app/register.h"
 #include "services/identity/app/wire.h"
+#include "services/identity/domain/industry.h"
 #include "services/identity/store/reads.h"
 
 namespace millrace::identity {
@@ -72,6 +74,16 @@ Result<void> CheckRegistration(const v1::Organization& organization) {
   return Fail(Error::Of(std::move(violations)));
 }
 
+// Facts that a registration by invitation leaves out are the register's.
+void TakeFacts(const InvitationRow* invitation, v1::Organization* organization) {
+  if (!invitation) return;
+  const v1::RegisterInvitation& facts = invitation->message;
+  if (organization->industry_code().empty()) organization->set_industry_code(facts.industry_code());
+  if (organization->region_code().empty()) organization->set_region_code(facts.region_code());
+  if (organization->external_id().empty()) organization->set_external_id(facts.external_id());
+  organization->set_invitation_id(facts.id());
+}
+
 Error Taken(const char* pointer, const std::string& value) {
   return Error::At(pointer, ErrorCode::kAlreadyExists, {{"value", value}});
 }
@@ -86,7 +98,7 @@ std::string Moved(Set& set, OrganizationRow& row, domain::Verb verb) {
 }
 
 domain::Facts FactsOf(const v1::Organization& message) {
-  return {message.display_name(), message.uscc(), message.synthetic()};
+  return {message.display_name(), message.uscc(), message.synthetic(), !message.invitation_id().empty()};
 }
 
 // Takes over what the organization says of itself, as far as its state allows.
@@ -104,6 +116,11 @@ Result<std::string> ApplyUpdate(Set& set, const Uuid& id, const v1::Organization
     return Fail(Taken("#/organization/uscc", wanted.uscc()));
   if (wanted.external_id() != kept.external_id() && set.taken_external_ids.contains(wanted.external_id()))
     return Fail(Taken("#/organization/external_id", wanted.external_id()));
+  if (wanted.industry_code() != kept.industry_code())
+    MILLRACE_CHECK(CheckLoadedIndustry(set, wanted.industry_code(), "#/organization/industry_code"));
+  if (wanted.uscc() != kept.uscc()) {
+    if (InvitationRow* open = OpenInvitation(set, wanted.uscc())) CloseInvitation(set, *open, id, false);
+  }
   // What it gives up stays taken for those behind it in the batch: they came at the same time.
   set.taken_usccs.insert(wanted.uscc());
   if (!wanted.external_id().empty()) set.taken_external_ids.insert(wanted.external_id());
@@ -152,20 +169,30 @@ Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallCo
   if (request.validate_only()) context.validate_only = true;
   command.header = postgres::CommandHeader::Of(context, "CreateOrganization");
   command.header.organization = Uuid();  // whoever registers is nobody yet
+  // The code is a secret: it is in no row and no event.
+  std::string code = std::move(*request.mutable_organization()->mutable_invitation_code());
+  request.mutable_organization()->clear_invitation_code();
   auto wanted = std::make_shared<v1::Organization>(std::move(*request.mutable_organization()));
   command.need = [wanted](Set& set) {
     set.want_usccs.insert(wanted->uscc());
     if (!wanted->external_id().empty()) set.want_external_ids.insert(wanted->external_id());
+    set.invitations.want_usccs.insert(wanted->uscc());
+    WantIndustry(set.industry, wanted->industry_code());
   };
-  command.decide = [this, wanted, id, key_id](Set& set) -> Result<std::string> {
+  command.decide = [this, wanted, code, id, key_id](Set& set) -> Result<std::string> {
     if (set.taken_usccs.contains(wanted->uscc())) return Fail(Taken("#/organization/uscc", wanted->uscc()));
-    if (set.taken_external_ids.contains(wanted->external_id())) {
-      return Fail(Taken("#/organization/external_id", wanted->external_id()));
+    MILLRACE_TRY(InvitationRow * used, InvitationBy(set, wanted->uscc(), code));
+    v1::Organization facts = *wanted;
+    TakeFacts(used, &facts);
+    if (set.taken_external_ids.contains(facts.external_id())) {
+      return Fail(Taken("#/organization/external_id", facts.external_id()));
     }
-    set.taken_usccs.insert(wanted->uscc());
-    if (!wanted->external_id().empty()) set.taken_external_ids.insert(wanted->external_id());
+    MILLRACE_CHECK(CheckLoadedIndustry(set, facts.industry_code(), "#/organization/industry_code"));
+    if (InvitationRow* open = OpenInvitation(set, facts.uscc())) CloseInvitation(set, *open, id, used != nullptr);
+    set.taken_usccs.insert(facts.uscc());
+    if (!facts.external_id().empty()) set.taken_external_ids.insert(facts.external_id());
     OrganizationRow& row = set.organizations[id];
-    row = {id, 1, *wanted, true};
+    row = {id, 1, std::move(facts), true};
     row.message.set_id(FormatId("org", id));
     row.message.set_state(v1::Organization::PENDING);
     row.message.add_roles("provider");
@@ -202,12 +229,16 @@ Task<Result<v1::Organization>> Identity::UpdateOrganization(CallContext context,
   bool by_operator = context.IsOperator();
   if (id != context.organization && !by_operator) co_return Fail(ErrorCode::kNotFound);
   MILLRACE_CO_CHECK(CheckRegistration(request.organization()));
+  if (!request.organization().invitation_code().empty())
+    co_return Fail(Error::At("#/organization/invitation_code", ErrorCode::kImmutableField));
   auto wanted = std::make_shared<v1::Organization>(std::move(*request.mutable_organization()));
   Command command;
   command.header = postgres::CommandHeader::Of(context, MethodName(domain::Verb::kUpdate));
   command.need = [id, wanted](Set& set) {
     set.want_organizations.insert(id);
     set.want_usccs.insert(wanted->uscc());
+    set.invitations.want_usccs.insert(wanted->uscc());
+    WantIndustry(set.industry, wanted->industry_code());
     if (!wanted->external_id().empty()) set.want_external_ids.insert(wanted->external_id());
   };
   command.decide = [id, wanted, by_operator, if_match = context.if_match](Set& set) {

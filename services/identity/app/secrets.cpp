@@ -10,8 +10,8 @@ std::string Secrets::Again(const Uuid& key, std::string_view hint, int version) 
   return Hint(secret) == hint ? secret : std::string();
 }
 
-std::string Secrets::InvitationCode(const Uuid& member) const {
-  return "inv_" + crypto::Base64Url(crypto::HmacSha256(instance_secret_, "millrace invitation " + member.Hex()));
+std::string Secrets::InvitationCode(const Uuid& invitation) const {
+  return "inv_" + crypto::Base64Url(crypto::HmacSha256(instance_secret_, "millrace invitation " + invitation.Hex()));
 }
 
 std::string Secrets::Hash(std::string_view secret) { return crypto::Sha256(secret); }

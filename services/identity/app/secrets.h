@@ -17,8 +17,8 @@ class Secrets {
   // sk_test_… or sk_live_… and 43 characters, base64url of 32 bytes.
   // `version` is 1 for a key's first secret and grows with each rotation.
   std::string Make(const Uuid& key, int version) const { return Derive(test_ ? "sk_test_" : "sk_live_", key, version); }
-  // inv_… and 43 characters: the code of an invitation.
-  std::string InvitationCode(const Uuid& member) const;
+  // inv_… and 43 characters: the code of an invitation, of a member or from the park's register.
+  std::string InvitationCode(const Uuid& invitation) const;
   // The secret of a key that was made before; empty if the instance's secret has changed since.
   std::string Again(const Uuid& key, std::string_view hint, int version) const;
 

@@ -56,35 +56,12 @@ std::string_view VerbName(Verb verb) {
   return "";
 }
 
-// GB/T 4754-2017: the 97 divisions, 01 to 97 without a gap, by their sections.
-struct Section {
-  char letter;
-  int first, last;
-};
-constexpr Section kSections[] = {{'A', 1, 5},   {'B', 6, 12},  {'C', 13, 43}, {'D', 44, 46}, {'E', 47, 50},
-                                 {'F', 51, 52}, {'G', 53, 60}, {'H', 61, 62}, {'I', 63, 65}, {'J', 66, 69},
-                                 {'K', 70, 70}, {'L', 71, 72}, {'M', 73, 75}, {'N', 76, 79}, {'O', 80, 82},
-                                 {'P', 83, 83}, {'Q', 84, 85}, {'R', 86, 90}, {'S', 91, 96}, {'T', 97, 97}};
-
 // GB/T 2260: provinces, autonomous regions, municipalities and special administrative regions.
 constexpr int kProvinces[] = {11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42,
                               43, 44, 45, 46, 50, 51, 52, 53, 54, 61, 62, 63, 64, 65, 71, 81, 82};
 
 bool AllDigits(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-bool IsIndustryCode(std::string_view code) {
-  const Section* section = nullptr;
-  if (!code.empty() && code[0] >= 'A' && code[0] <= 'T') {
-    section = &kSections[code[0] - 'A'];
-    code.remove_prefix(1);
-    if (code.empty()) return true;
-  }
-  if (code.size() < 2 || code.size() > 4 || !AllDigits(code)) return false;
-  int division = (code[0] - '0') * 10 + (code[1] - '0');
-  if (division < 1 || division > 97) return false;
-  return section == nullptr || (division >= section->first && division <= section->last);
 }
 
 }  // namespace
@@ -108,15 +85,10 @@ Result<void> CheckFacts(State state, bool by_operator, const Facts& before, cons
   };
   bool pending = state == State::kPending;
   if (after.display_name != before.display_name && !pending && !by_operator) fixed("display_name");
-  if (after.uscc != before.uscc && !pending) fixed("uscc");
+  if (after.uscc != before.uscc && (!pending || before.invited)) fixed("uscc");
   if (after.synthetic != before.synthetic) fixed("synthetic");
   if (violations.empty()) return {};
   return Fail(Error::Of(std::move(violations)));
-}
-
-Result<void> CheckIndustryCode(std::string_view code, std::string_view pointer) {
-  if (code.empty() || IsIndustryCode(code)) return {};
-  return Fail(Error::At(std::string(pointer), ErrorCode::kUnknownIndustryCode, {{"industry_code", std::string(code)}}));
 }
 
 Result<void> CheckRegionCode(std::string_view code, std::string_view pointer) {

@@ -30,14 +30,11 @@ bool NeedsReason(Verb verb);
 struct Facts {
   std::string_view display_name, uscc;
   bool synthetic = false;
+  bool invited = false;  // it registered with a code from the park's register, which stands for its uscc
 };
 // Whether a change may turn the one into the other. Errors: IMMUTABLE_FIELD, for each that may not.
 Result<void> CheckFacts(State state, bool by_operator, const Facts& before, const Facts& after);
 
-// GB/T 4754-2017: a section letter A to T, or 2 to 4 digits whose division exists, with or without the letter of the
-// section that the division belongs to. Groups and classes inside a division are not compared with the standard.
-// Errors: UNKNOWN_INDUSTRY_CODE.
-Result<void> CheckIndustryCode(std::string_view code, std::string_view pointer);
 // GB/T 2260: six digits of which the first two name a province. Errors: INVALID_FORMAT.
 Result<void> CheckRegionCode(std::string_view code, std::string_view pointer);
 

@@ -58,28 +58,8 @@ TEST(OrganizationTest, LegalFactsChangeWhileItIsPending) {
       EXPECT_EQ(refused.error().params.at("field"), "uscc");
     }
   }
-}
-
-TEST(OrganizationTest, KnowsTheNinetySevenDivisionsOfTwentySections) {
-  int known = 0;
-  for (int division = 0; division < 100; ++division) {
-    std::string code = {static_cast<char>('0' + division / 10), static_cast<char>('0' + division % 10)};
-    if (!CheckIndustryCode(code, "#/x")) continue;
-    ++known;
-    int sections = 0;
-    for (char letter = 'A'; letter <= 'Z'; ++letter) sections += CheckIndustryCode(letter + code, "#/x").has_value();
-    EXPECT_EQ(sections, 1) << code << " belongs to one section";
-  }
-  EXPECT_EQ(known, 97);
-  for (const char* code : {"", "C", "T", "C34", "3425", "C3425", "342", "A01", "T9700"}) {
-    EXPECT_TRUE(CheckIndustryCode(code, "#/x")) << code;
-  }
-  for (const char* code : {"U", "c34", "00", "98", "A34", "3", "34251", "C342A", "3A", "CC34", " C34", "S97"}) {
-    auto refused = CheckIndustryCode(code, "#/organization/industry_code");
-    ASSERT_FALSE(refused) << code;
-    EXPECT_EQ(refused.error().code, ErrorCode::kUnknownIndustryCode);
-    EXPECT_EQ(refused.error().params.at("field"), "industry_code");
-  }
+  before.invited = other.invited = true;
+  EXPECT_FALSE(CheckFacts(State::kPending, true, before, other)) << "the register invited this uscc and no other";
 }
 
 TEST(OrganizationTest, ChecksRegionsByProvince) {

@@ -165,6 +165,13 @@ KeyRow ReadKeyRow(const Row& row) {
 }
 
 void IdentityStore::Load(Transaction& tx, IdentitySet& set) {
+  LoadInvitations(tx, set.invitations);
+  // A registration may take these over from its invitation.
+  for (const auto& [id, row] : set.invitations.rows) {
+    if (!row.message.external_id().empty()) set.want_external_ids.insert(row.message.external_id());
+    WantIndustry(set.industry, row.message.industry_code());
+  }
+  LoadIndustry(tx, set.industry);
   if (!set.want_organizations.empty()) {
     for (Row row : tx.Execute(kLoadOrganizations, Params().Ids(List(set.want_organizations)))) {
       OrganizationRow& loaded = set.organizations[row.Id(0)];
@@ -196,6 +203,8 @@ void IdentityStore::Save(Transaction& tx, IdentitySet& set) {
   SaveDocuments(tx, set.documents);
   SaveMembers(tx, set.members);
   SaveKeys(tx, set);
+  SaveInvitations(tx, set.invitations);
+  SaveIndustry(tx, set.industry, set.now);
   if (!set.new_audit.empty()) AddAudit(tx, set.new_audit, set.audit_end);
   if (set.move_clock_to) tx.Execute(kMoveClock, Params().At(*set.move_clock_to));
 }

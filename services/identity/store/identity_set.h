@@ -13,6 +13,8 @@
 #include "millrace/identity/v1/identity.pb.h"
 #include "services/identity/store/audit.h"
 #include "services/identity/store/documents.h"
+#include "services/identity/store/industry.h"
+#include "services/identity/store/invitations.h"
 #include "services/identity/store/members.h"
 #include "services/identity/store/sites.h"
 
@@ -61,6 +63,9 @@ struct IdentitySet : postgres::WorkingSet {
   std::map<Uuid, SiteRow> sites;
   std::set<Uuid> want_documents_of;  // organizations
   std::map<Uuid, DocumentRow> documents;
+  // What the operator loaded.
+  IndustryPart industry;
+  InvitationPart invitations;
   // The audit log's end, loaded and locked if wanted; who chains a row moves it.
   bool want_audit = false;
   AuditEnd audit_end;

@@ -21,6 +21,8 @@ constexpr Statement kAuthenticate = {"identity_authenticate", "SELECT * FROM aut
 constexpr Statement kAuthenticateToken = {"identity_authenticate_token", "SELECT * FROM authenticate_token($1)"};
 constexpr Statement kMembers = {"identity_members", "SELECT * FROM list_members($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kDocuments = {"identity_documents", "SELECT * FROM list_documents($1, $2, $3, $4, $5, $6)"};
+constexpr Statement kInvitations = {"identity_invitations",
+                                    "SELECT * FROM list_register_invitations($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kNoteUse = {
     "identity_note_use",
     "UPDATE api_key SET last_use_time = clock_timestamp() WHERE id = $1 "
@@ -122,6 +124,14 @@ Task<Result<std::vector<Found<v1::Document>>>> ReadDocuments(postgres::Database&
   Result<Rows> rows = co_await reader.Query(kDocuments, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   co_return Messages<v1::Document>(*rows);
+}
+
+Task<Result<std::vector<Found<v1::RegisterInvitation>>>> ReadInvitations(postgres::Database& reader, Asker asker,
+                                                                         Uuid id, Uuid after, int limit, int state) {
+  Params params = Params().Id(asker.organization).Text(asker.roles).Id(id).Id(after).Int(limit).Int(state);
+  Result<Rows> rows = co_await reader.Query(kInvitations, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return Messages<v1::RegisterInvitation>(*rows);
 }
 
 Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key) {

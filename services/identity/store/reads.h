@@ -54,6 +54,9 @@ Task<Result<std::vector<Found<v1::Member>>>> ReadMembers(postgres::Database& rea
 // The document `id`, or a page of those of `organization`, or of all that the asker sees where that is nil too.
 Task<Result<std::vector<Found<v1::Document>>>> ReadDocuments(postgres::Database& reader, Asker asker, Uuid id,
                                                              Uuid organization, Uuid after, int rows);
+// The invitation `id`, or a page if that is nil; of one state, or of all if that is 0.
+Task<Result<std::vector<Found<v1::RegisterInvitation>>>> ReadInvitations(postgres::Database& reader, Asker asker,
+                                                                         Uuid id, Uuid after, int rows, int state);
 // Notes by wall time that a key is in use; a row is written at most once a minute.
 Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key);
 // Of a key's secret, or of an access token.
