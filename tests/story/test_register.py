@@ -126,7 +126,8 @@ def test_the_register_invites(world, numbers):
     assert register(world, invitation["uscc"], invitation_code=invitation["code"]).status == 404
     events = world.operator.wait("/v1/events?type=invitation", lambda body: any(
         e["data"]["id"] == invitation["id"] for e in body["data"])).body["data"]
-    assert next(e for e in events if e["data"]["id"] == invitation["id"])["type"] == "invitation.withdrawn"
+    event = next(e for e in events if e["data"]["id"] == invitation["id"])
+    assert (event["type"], event["subject"]) == ("invitation.withdrawn", f"register_invitations/{invitation['id']}")
     acts = world.operator.wait("/v1/audit_log", lambda body: any(e["subject"] == invitation["id"] for e in body["data"])).body["data"]
     assert any(e["method"].endswith(".ImportRegisterInvitations") for e in acts)
     assert invitation["code"] not in json.dumps(acts)

@@ -31,14 +31,16 @@ void AddCollection(const google::protobuf::MethodDescriptor* method, Collections
 const Collections& AllCollections() {
   static const Collections all = [] {
     Collections collections;
-    for (std::string service : kSources) {
-      const auto* file = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(
-          "millrace/" + service + "/v1/" + service + ".proto");
+    auto add = [&](const std::string& name) {
+      const auto* file = google::protobuf::DescriptorPool::generated_pool()->FindFileByName(name);
       for (int i = 0; file && i < file->service_count(); ++i) {
         for (int k = 0; k < file->service(i)->method_count(); ++k)
           AddCollection(file->service(i)->method(k), &collections);
       }
-    }
+    };
+    for (std::string service : kSources) add("millrace/" + service + "/v1/" + service + ".proto");
+    // Files beside a service's main one whose objects have events.
+    for (const char* name : {"members", "register"}) add(std::string("millrace/identity/v1/") + name + ".proto");
     return collections;
   }();
   return all;
