@@ -14,6 +14,7 @@
 
 #include "common/rpc/channel.h"
 #include "common/rpc/exchange.h"
+#include "common/rpc/metadata.h"
 #include "common/telemetry/trace.h"
 #include "millrace/events/v1/events.pb.h"
 #include "millrace/identity/v1/identity.pb.h"
@@ -29,6 +30,8 @@ using events::v1::ListEventsResponse;
 using identity::v1::ApiKey;
 using identity::v1::CreateApiKeyRequest;
 using identity::v1::CreateSiteRequest;
+using identity::v1::Organization;
+using identity::v1::OrganizationVerbRequest;
 using identity::v1::Site;
 using runtime::v1::HeadRequest;
 using runtime::v1::HeadResponse;
@@ -38,6 +41,7 @@ constexpr const char* kListEvents = "millrace.events.v1.EventLog.ListEvents";
 constexpr const char* kHead = "millrace.runtime.v1.Runtime.Head";
 constexpr const char* kFire = "millrace.runtime.v1.Runtime.Fire";
 constexpr const char* kCreateSite = "millrace.identity.v1.Identity.CreateSite";
+constexpr const char* kReject = "millrace.identity.v1.Identity.RejectOrganization";
 constexpr const char* kToken = "an internal secret";
 
 Time Soon(std::chrono::milliseconds after = 5000ms) { return WallNow() + after; }
@@ -71,6 +75,15 @@ struct World {
         kListEvents, [this](CallContext c, ListEventsRequest r) { return ListEvents(std::move(c), std::move(r)); });
     service.On<CreateSiteRequest, Site>(
         kCreateSite, [this](CallContext c, CreateSiteRequest r) { return CreateSite(std::move(c), std::move(r)); });
+    service.On<OrganizationVerbRequest, Organization>(
+        kReject, [this](CallContext c, OrganizationVerbRequest r) { return Reject(std::move(c), std::move(r)); });
+  }
+  Task<Result<Organization>> Reject(CallContext context, OrganizationVerbRequest request) {
+    seen = context;
+    ++rejected;
+    Organization organization;
+    organization.set_id(request.id());
+    co_return organization;
   }
   Task<Result<HeadResponse>> Head(CallContext context, HeadRequest) {
     seen = context;
@@ -106,6 +119,7 @@ struct World {
   CallContext seen;
   bool late = false;
   int entered = 0;  // calls that ListEvents has begun
+  int rejected = 0;
 };
 
 enum class Transport { kLocal, kGrpc, kTls };
@@ -322,6 +336,111 @@ TEST_P(ChannelTest, TheFingerprintFollowsTheContent) {
   CreateSiteRequest other = GoodSite();
   other.mutable_site()->set_display_name("二号厂房");
   EXPECT_NE(fingerprint(other), first);
+}
+
+TEST_P(ChannelTest, ACommandOfTwoPersonsRunsUnderItsApprovalAlone) {
+  OrganizationVerbRequest request;
+  request.set_id(FormatId("org", Uuid::New()));
+  request.set_reason("a shell company");
+  std::string approval = FormatId("apr", Uuid::New());
+  auto officer = [&] {
+    CallContext context = Caller();
+    context.roles = {"operator"};
+    context.member = Uuid::New();
+    context.idempotency_key = approval;
+    return context;
+  };
+  auto code = [&](CallContext context) {
+    Result<Organization> answer = Ask<Organization>(kReject, std::move(context), request);
+    return answer ? ErrorCode::kInternal : answer.error().code;
+  };
+  // Nobody to ask: it does not run.
+  EXPECT_EQ(code(officer()), ErrorCode::kUnavailable);
+
+  std::vector<ApprovalUse> asked;
+  Result<void> says;
+  world_.service.CheckApprovalsBy([&](ApprovalUse use) -> Task<Result<void>> {
+    asked.push_back(std::move(use));
+    Result<void> answer = says;
+    co_return answer;
+  });
+  for (ErrorCode refusal : {ErrorCode::kApprovalMismatch, ErrorCode::kApprovalNotGiven, ErrorCode::kApprovalExpired,
+                            ErrorCode::kUnavailable}) {
+    says = Fail(refusal);
+    EXPECT_EQ(code(officer()), refusal);
+  }
+  says = Fail(ErrorCode::kNotFound);
+  EXPECT_EQ(code(officer()), ErrorCode::kApprovalRequired) << "the object is there; the approval is not";
+  asked.clear();
+  says = {};
+  CallContext plain_key = officer(), nobody = officer(), other_prefix = officer(), buyer = officer();
+  plain_key.idempotency_key = "key-of-the-test-1";
+  Error required = Refused<Organization>(kReject, plain_key, request);
+  EXPECT_EQ(required.code, ErrorCode::kApprovalRequired);
+  EXPECT_EQ(required.params.at("method"), kReject);
+  other_prefix.idempotency_key = FormatId("bkg", Uuid::New());
+  EXPECT_EQ(code(other_prefix), ErrorCode::kApprovalRequired);
+  plain_key.validate_only = true;
+  EXPECT_EQ(code(plain_key), ErrorCode::kApprovalRequired) << "a check answers as if it were done";
+  nobody.member = {};
+  EXPECT_EQ(code(nobody), ErrorCode::kMemberRequired);
+  buyer.roles = {"buyer"};
+  EXPECT_EQ(code(buyer), ErrorCode::kInsufficientScope);
+  OrganizationVerbRequest good = request;
+  request.set_id("org_x");
+  EXPECT_EQ(code(officer()), ErrorCode::kInvalidId) << "what cannot run is not asked about";
+  request = good;
+  EXPECT_TRUE(asked.empty());
+  EXPECT_EQ(world_.rejected, 0);
+
+  CallContext context = officer();
+  ASSERT_TRUE(Ask<Organization>(kReject, context, request));
+  EXPECT_EQ(world_.rejected, 1);
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0].approval, approval);
+  EXPECT_EQ(asked[0].method, kReject);
+  EXPECT_EQ(asked[0].organization, context.organization);
+  EXPECT_EQ(asked[0].member, context.member);
+  EXPECT_EQ(asked[0].fingerprint, Fingerprint(FindMethod(kReject), request));
+  EXPECT_EQ(asked[0].fingerprint, world_.seen.fingerprint);
+  EXPECT_LE(asked[0].deadline, context.deadline + 500ms);
+  events::v1::Act act;
+  ASSERT_TRUE(act.ParseFromString(world_.seen.act));
+  EXPECT_EQ(act.approval_id(), approval);
+  // Whatever a key stands for, an approval stands for the content.
+  context.headers[std::string(kFingerprintHeader)] = "something else";
+  ASSERT_TRUE(Ask<Organization>(kReject, context, request));
+  EXPECT_EQ(asked[1].fingerprint, asked[0].fingerprint);
+  EXPECT_NE(world_.seen.fingerprint, asked[0].fingerprint);
+  request.set_reason("another reason");
+  ASSERT_TRUE(Ask<Organization>(kReject, officer(), request));
+  EXPECT_NE(asked[2].fingerprint, asked[0].fingerprint);
+
+  // An operator's other commands need none, and their acts name none.
+  CallContext operators = Caller();
+  operators.roles = {"operator"};
+  ASSERT_TRUE(Ask<Site>(kCreateSite, operators, GoodSite()));
+  ASSERT_TRUE(act.ParseFromString(world_.seen.act));
+  EXPECT_EQ(act.approval_id(), "");
+  EXPECT_EQ(asked.size(), 3u);
+}
+
+TEST(ReadableJson, ShowsNoSecretAndNoHalfCharacter) {
+  identity::v1::IssueTokenRequest request;
+  request.set_client_id("key_1");
+  request.set_client_secret("sk_test_x");
+  EXPECT_EQ(ReadableJson(request), R"({"client_id":"key_1"})");
+  OrganizationVerbRequest wide;
+  for (int i = 0; i < 3000; ++i) *wide.mutable_reason() += "整";
+  events::v1::Act act;
+  act.set_method("m");
+  std::string bytes = act.SerializeAsString();
+  ShowInAct(wide, &bytes);
+  ASSERT_TRUE(act.ParseFromString(bytes));
+  EXPECT_EQ(act.method(), "m");
+  EXPECT_LE(act.request().size(), 4096u);
+  EXPECT_GT(act.request().size(), 4090u);
+  EXPECT_EQ(static_cast<unsigned char>(act.request().back()), static_cast<unsigned char>(std::string("整").back()));
 }
 
 std::string NameOf(const testing::TestParamInfo<Transport>& info) {

@@ -79,17 +79,9 @@ Result<void> CheckCall(const MethodDescriptor* method, const CallContext& contex
   return {};
 }
 
-// Two equal requests have the same bytes: maps are sorted, fields are in number order.
-std::string Fingerprint(const MethodDescriptor* method, const Message& request) {
-  std::string bytes = method->full_name();
-  bytes += '\0';
-  {
-    google::protobuf::io::StringOutputStream stream(&bytes);
-    google::protobuf::io::CodedOutputStream out(&stream);
-    out.SetSerializationDeterministic(true);
-    request.SerializeWithCachedSizes(&out);
-  }
-  return crypto::Sha256(bytes);
+// Whether the call needs another person's approval. A check only needs it too: it answers as if it were done.
+bool NeedsApproval(const MethodDescriptor* method, const CallContext& context) {
+  return RulesOf(method).two_person() && context.IsOperator();
 }
 
 // Whether the audit log wants the call over a route: a command by an office, or whatever is marked.
@@ -120,6 +112,13 @@ void Redact(Message* message) {
   }
 }
 
+std::string Cut(std::string text) {
+  size_t cut = std::min(text.size(), kActRequestBytes);
+  while (cut < text.size() && cut > 0 && (text[cut] & 0xC0) == 0x80) --cut;  // no half character
+  text.resize(cut);
+  return text;
+}
+
 std::string ActOf(const MethodDescriptor* method, const CallContext& context, const Message& request) {
   events::v1::Act act;
   act.set_method(method->full_name());
@@ -131,20 +130,44 @@ std::string ActOf(const MethodDescriptor* method, const CallContext& context, co
   if (id && id->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING && !id->is_repeated()) {
     act.set_subject(request.GetReflection()->GetString(request, id));
   }
+  act.set_request(Cut(ReadableJson(request)));
+  act.set_request_id(context.request_id);
+  if (NeedsApproval(method, context)) act.set_approval_id(context.idempotency_key);
+  return act.SerializeAsString();
+}
+
+}  // namespace
+
+std::string Fingerprint(const MethodDescriptor* method, const Message& request) {
+  std::string bytes = method->full_name();
+  bytes += '\0';
+  request.ByteSizeLong();  // fills the sizes that the serialization relies on
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream out(&stream);
+    out.SetSerializationDeterministic(true);
+    request.SerializeWithCachedSizes(&out);
+  }
+  return crypto::Sha256(bytes);
+}
+
+std::string ReadableJson(const Message& request) {
   std::unique_ptr<Message> shown(request.New());
   shown->CopyFrom(request);
   Redact(shown.get());
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  (void)google::protobuf::util::MessageToJsonString(*shown, act.mutable_request(), options);
-  size_t cut = std::min(act.request().size(), kActRequestBytes);
-  while (cut < act.request().size() && cut > 0 && (act.request()[cut] & 0xC0) == 0x80) --cut;  // no half character
-  act.mutable_request()->resize(cut);
-  act.set_request_id(context.request_id);
-  return act.SerializeAsString();
+  std::string json;
+  (void)google::protobuf::util::MessageToJsonString(*shown, &json, options);
+  return json;
 }
 
-}  // namespace
+void ShowInAct(const Message& request, std::string* act) {
+  events::v1::Act parsed;
+  parsed.ParseFromString(*act);
+  parsed.set_request(Cut(ReadableJson(request)));
+  *act = parsed.SerializeAsString();
+}
 
 const MethodDescriptor* FindMethod(std::string_view full_name) {
   const MethodDescriptor* method =
@@ -159,10 +182,28 @@ void Service::Register(std::string_view name, const std::string& request, const 
   if (method->input_type()->full_name() != request || method->output_type()->full_name() != response) {
     Die("takes or returns another message", name);
   }
+  const type::MethodRules& rules = RulesOf(method);
+  if (rules.two_person() && (!rules.idempotency_key() || rules.public_() || rules.internal())) {
+    Die("needs two persons, so an idempotency key and a caller over a route", name);
+  }
   if (!handlers_.emplace(method, std::move(handler)).second) Die("has a handler already", name);
 }
 
 bool Service::Has(const MethodDescriptor* method) const { return handlers_.contains(method); }
+
+Task<Result<void>> Service::CheckApproval(const MethodDescriptor* method, const CallContext& context,
+                                          std::string fingerprint) {
+  auto required = [&] { return Fail(ErrorCode::kApprovalRequired, {{"method", method->full_name()}}); };
+  if (!IsId("apr", context.idempotency_key)) co_return required();
+  if (context.member.IsNil()) co_return Fail(ErrorCode::kMemberRequired);
+  if (!approvals_) co_return Fail(Error::Unavailable("nobody here knows of approvals"));
+  ApprovalUse use{context.idempotency_key, method->full_name(), std::move(fingerprint), context.organization,
+                  context.member,          context.traceparent, context.deadline};
+  Result<void> stands = co_await approvals_(std::move(use));
+  // A bare NOT_FOUND would speak of the object that the command names.
+  if (!stands && stands.error().code == ErrorCode::kNotFound) co_return required();
+  co_return std::move(stands);
+}
 
 Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor* method, CallContext context,
                                                          std::unique_ptr<Message> request) {
@@ -173,12 +214,13 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
   MILLRACE_CO_CHECK(CheckCall(method, context, *request));
   bool keyed = RulesOf(method).idempotency_key();
   if (!context.idempotency_key.empty()) {
-    request->ByteSizeLong();  // fills the sizes that the serialization relies on
     auto given = context.headers.find(std::string(kFingerprintHeader));
     context.fingerprint = given == context.headers.end() ? Fingerprint(method, *request)
                                                          : crypto::Sha256(method->full_name() + '\0' + given->second);
   }
   if (IsAct(method, context)) context.act = ActOf(method, context, *request);
+  // Of the request itself, whatever its key stands for.
+  std::string content = NeedsApproval(method, context) ? Fingerprint(method, *request) : std::string();
   telemetry::Span span(method->full_name(), telemetry::SpanKind::kServer, context.traceparent);
   if (span.recorded()) {
     context.traceparent = span.Traceparent(context.traceparent);
@@ -188,7 +230,13 @@ Task<Result<std::unique_ptr<Message>>> Service::Dispatch(const MethodDescriptor*
   telemetry::CallScope scope(telemetry::Call::Of(context.traceparent, context.request_id));
   Result<std::unique_ptr<Message>> answer = Fail(ErrorCode::kInternal);
   try {
-    answer = co_await found->second(std::move(context), std::move(request));
+    Result<void> may;
+    if (!content.empty()) may = co_await CheckApproval(method, context, std::move(content));
+    if (may) {
+      answer = co_await found->second(std::move(context), std::move(request));
+    } else {
+      answer = std::unexpected<Error>(std::move(may).error());
+    }
   } catch (const std::exception& failure) {
     answer = std::unexpected(Error::Internal(failure.what()));
   } catch (...) {

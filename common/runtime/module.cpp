@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/runtime/module.h"
 
+#include <algorithm>
+
 #include "common/base/limits.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/metrics.h"
 #include "millrace/events/v1/events.pb.h"
+#include "millrace/identity/v1/approvals.pb.h"
 #include "millrace/runtime/v1/runtime.pb.h"
 
 namespace millrace::runtime {
@@ -65,6 +68,25 @@ events::Pull PullFrom(Environment& environment, std::string source, std::string 
   };
 }
 
+// Asks identity, whichever process it is in. What it cannot be asked does not run.
+rpc::ApprovalCheck AskIdentity(Environment& environment, std::string asker) {
+  return [&environment, asker](rpc::ApprovalUse use) -> Task<Result<void>> {
+    identity::v1::CheckApprovalRequest request;
+    request.set_id(use.approval);
+    request.set_method(use.method);
+    request.set_fingerprint(use.fingerprint);
+    request.set_organization_id(FormatId("org", use.organization));
+    request.set_member_id(FormatId("usr", use.member));
+    CallContext context = CallContext::ForService(asker, use.traceparent);
+    context.deadline = std::min(context.deadline, use.deadline);
+    rpc::Channel& channel = environment.channel("identity");
+    Result<identity::v1::CheckApprovalResponse> stands = co_await rpc::Call<identity::v1::CheckApprovalResponse>(
+        channel, "millrace.identity.v1.Approvals.CheckApproval", std::move(context), std::move(request));
+    if (!stands) co_return std::unexpected<Error>(std::move(stands).error());
+    co_return Result<void>();
+  };
+}
+
 }  // namespace
 
 void WakeupBus::Listen(std::string source, std::function<void(int64_t)> heard) {
@@ -91,7 +113,9 @@ ServiceCore::ServiceCore(std::string name, Environment& environment)
       relay_(environment.executor, log_, [this](int64_t head) { environment_.wakeups->Announce(name_, head); }),
       tasks_(environment.executor, worker_),
       ended_(environment.executor),
-      observing_ended_(environment.executor) {}
+      observing_ended_(environment.executor) {
+  service_.CheckApprovalsBy(AskIdentity(environment, name_));
+}
 
 ServiceCore::~ServiceCore() = default;
 

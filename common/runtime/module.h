@@ -55,7 +55,8 @@ class Module {
   virtual void Stop() = 0;
 };
 
-// The core of a service with a database. Owned by its module; lives on the loop.
+// The core of a service with a database. Owned by its module; lives on the loop. Commands that need two persons ask
+// identity before they run.
 class ServiceCore {
  public:
   ServiceCore(std::string name, Environment& environment);

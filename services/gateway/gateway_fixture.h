@@ -90,7 +90,7 @@ class GatewayTest : public GatewayWorld {
           return page;
         });
     On<id::OrganizationVerbRequest, id::Organization>(
-        "identity", "millrace.identity.v1.Identity.RejectOrganization",
+        "identity", "millrace.identity.v1.Identity.SuspendOrganization",
         [](const CallContext&, const auto& request) -> Result<id::Organization> {
           if (request.reason() == "internal") return Fail(Error::Internal("SELECT secret"));
           if (request.reason() == "throw") throw std::runtime_error("SELECT secret");

@@ -86,11 +86,11 @@ TEST_F(GatewayTest, BodyFieldQueryAndPath) {
   EXPECT_NE(page.body.find(R"("state":"PENDING")"), std::string::npos);
   EXPECT_NE(page.body.find(R"("external_id":"中 x")"), std::string::npos);
   http::Response verb = Send({"POST",
-                              "/v1/organizations/" + organization_ + "%3Areject",
+                              "/v1/organizations/" + organization_ + "%3Asuspend",
                               R"({"reason":"r"})",
                               {{"Idempotency-Key", "key-number-2"}}});
   EXPECT_EQ(Member(verb, "state_reason"), "r") << verb.body;
-  verb = Send({"POST", "/v1/organizations/" + organization_ + ":reject", "", {{"Idempotency-Key", "key-number-3"}}});
+  verb = Send({"POST", "/v1/organizations/" + organization_ + ":suspend", "", {{"Idempotency-Key", "key-number-3"}}});
   EXPECT_EQ(verb.status, 200) << verb.body;
 }
 
@@ -132,11 +132,11 @@ TEST_F(GatewayTest, RefusesWithProblems) {
   EXPECT_EQ(Refusal({"POST", "/v1/sites", site, {key, {"Content-Type", "application/x-www-form-urlencoded"}}}),
             "415 UNSUPPORTED_MEDIA_TYPE");
   EXPECT_EQ(Refusal({"POST", "/v1/sites", std::string(1024 * 1024 + 1, ' '), {key}}), "413 PAYLOAD_TOO_LARGE");
-  std::string reject = "/v1/organizations/" + organization_ + ":reject";
-  EXPECT_EQ(Refusal({"POST", reject, R"({"id":")" + organization_ + R"("})", {key}}), "400 UNKNOWN_FIELD #/id");
-  EXPECT_EQ(Refusal({"POST", reject + "?reason=x", "", {key}}), "400 INVALID_QUERY reason");
-  EXPECT_EQ(Refusal({"POST", reject, R"({"reason":"internal"})", {key}}), "500 INTERNAL");
-  EXPECT_EQ(Refusal({"POST", reject, R"({"reason":"throw"})", {key}}), "500 INTERNAL");
+  std::string suspend = "/v1/organizations/" + organization_ + ":suspend";
+  EXPECT_EQ(Refusal({"POST", suspend, R"({"id":")" + organization_ + R"("})", {key}}), "400 UNKNOWN_FIELD #/id");
+  EXPECT_EQ(Refusal({"POST", suspend + "?reason=x", "", {key}}), "400 INVALID_QUERY reason");
+  EXPECT_EQ(Refusal({"POST", suspend, R"({"reason":"internal"})", {key}}), "500 INTERNAL");
+  EXPECT_EQ(Refusal({"POST", suspend, R"({"reason":"throw"})", {key}}), "500 INTERNAL");
   EXPECT_EQ(Refusal({"DELETE", "/v1/api_keys/key_1", "{}"}), "415 UNSUPPORTED_MEDIA_TYPE");
 }
 
@@ -266,17 +266,17 @@ TEST_F(GatewayTest, ExpandsEachObjectOnce) {
 }
 
 TEST_F(GatewayTest, DryRunsAndWhatIsAccepted) {
-  std::string reject = "/v1/organizations/" + organization_ + ":reject";
+  std::string suspend = "/v1/organizations/" + organization_ + ":suspend";
   std::pair<std::string, std::string> key{"Idempotency-Key", "key-number-1"};
-  http::Response dry = Send({"POST", reject + "?validate_only=true", "", {key}});
+  http::Response dry = Send({"POST", suspend + "?validate_only=true", "", {key}});
   EXPECT_EQ(dry.status, 200) << dry.body;
   EXPECT_TRUE(seen_.validate_only);
-  http::Response real = Send({"POST", reject + "?validate_only=false", "", {key}});
+  http::Response real = Send({"POST", suspend + "?validate_only=false", "", {key}});
   EXPECT_FALSE(seen_.validate_only);
   EXPECT_TRUE(real.fields.Get("Idempotency-Key-Expires").ends_with(" GMT"));
   std::string site = R"({"display_name":"A",)" + kPlace + "}";
   EXPECT_EQ(Send({"POST", "/v1/sites", site, {key}}).fields.Get("Location"), "/v1/sites/sit_1");
-  EXPECT_EQ(Refusal({"POST", reject + "?validate_only=1", "", {key}}), "400 INVALID_QUERY validate_only");
+  EXPECT_EQ(Refusal({"POST", suspend + "?validate_only=1", "", {key}}), "400 INVALID_QUERY validate_only");
   EXPECT_EQ(Refusal({"GET", "/v1/me?validate_only=true"}), "400 INVALID_QUERY validate_only");
   EXPECT_EQ(Refusal({"GET", "/v1/me", "", {{"Accept", "text/html"}}}), "406 NOT_ACCEPTABLE");
   EXPECT_EQ(Refusal({"GET", "/v1/import_template", "", {{"Accept", "application/json"}}}), "406 NOT_ACCEPTABLE");

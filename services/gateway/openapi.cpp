@@ -180,6 +180,11 @@ class Document {
     }
     if (!roles.empty()) text += " Roles: " + roles + ".";
     if (route.rules->verified()) text += " The organization must be verified.";
+    if (route.rules->two_person()) {
+      text +=
+          " Used as operator, it needs another person's approval: `POST /v1/approvals`, and then the approval's id as "
+          "Idempotency-Key.";
+    }
     return text;
   }
 
@@ -290,7 +295,8 @@ class Document {
   static JsonValue HeadersOf(const Route& route, int status) {
     JsonValue headers = JsonObject({{"Request-Id", PartRef("headers", "RequestId")}});
     if (HasEtag(route)) Put(&headers, "ETag", PartRef("headers", "ETag"));
-    if (status == 201) Put(&headers, "Location", PartRef("headers", "Location"));
+    if (status == 201 && route.rule.path.find('{') == std::string::npos)
+      Put(&headers, "Location", PartRef("headers", "Location"));
     if (route.page) Put(&headers, "Link", PartRef("headers", "Link"));
     if (route.rules->idempotency_key()) {
       Put(&headers, "Idempotent-Replayed", PartRef("headers", "IdempotentReplayed"));
@@ -376,6 +382,9 @@ std::vector<std::pair<int, std::vector<std::string>>> RefusalsOf(const Route& ro
                       "IDEMPOTENCY_IN_PROGRESS"});
   if (rules.if_match()) AddCodes(&codes, {"ETAG_REQUIRED", "ETAG_MISMATCH"});
   if (rules.verified()) AddCodes(&codes, {"ORGANIZATION_NOT_VERIFIED"});
+  if (rules.two_person())
+    AddCodes(&codes,
+             {"APPROVAL_REQUIRED", "MEMBER_REQUIRED", "APPROVAL_MISMATCH", "APPROVAL_NOT_GIVEN", "APPROVAL_EXPIRED"});
   if (!rules.public_()) AddCodes(&codes, {"UNAUTHENTICATED", "INSUFFICIENT_SCOPE"});
   AddCodes(&codes, {"NOT_ACCEPTABLE", "RATE_LIMITED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"});
   std::map<int, std::vector<std::string>> by_status;

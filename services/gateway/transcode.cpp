@@ -351,7 +351,10 @@ Result<http::Response> WriteResponse(const Route& route, const http::Request& re
   }
   fields.Set("Content-Type", "application/json");
   std::string id = context.validate_only ? "" : NewId(message);
-  if (response.status == 201 && !id.empty()) fields.Set("Location", request.path + "/" + http::PercentEncode(id));
+  // What is made below another object, as a key below its organization, has its own path elsewhere.
+  bool below = route.rule.path.find('{') != std::string::npos;
+  if (response.status == 201 && !id.empty() && !below)
+    fields.Set("Location", request.path + "/" + http::PercentEncode(id));
   response.body = expanded.empty() ? http::WriteJson(message) : std::move(expanded);
   return response;
 }

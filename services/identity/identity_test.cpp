@@ -68,7 +68,7 @@ TEST_F(IdentityTest, RefusesWrongAndTakenCodes) {
 TEST_F(IdentityTest, MovesByTheOperatorsVerbs) {
   std::string id = Register(1).organization().id();
   EXPECT_EQ(Do("SuspendOrganization", id, "why").error().code, ErrorCode::kStateConflict);
-  EXPECT_EQ(Do("RejectOrganization", id).error().code, ErrorCode::kRequired);
+  EXPECT_EQ(Do("SuspendOrganization", id).error().code, ErrorCode::kRequired);
   EXPECT_EQ(Do("VerifyOrganization", id, "", Caller(IdOrNil(id), {"provider", "buyer"})).error().code,
             ErrorCode::kInsufficientScope);
   auto verified = Do("VerifyOrganization", id);
@@ -114,6 +114,8 @@ TEST_F(IdentityTest, OthersSeeNothing) {
                    ", '', 1, now())");
     tx.ExecuteText("INSERT INTO access_token SELECT " + zeros +
                    ", id, '{}', now() + interval '1 hour' FROM api_key WHERE organization = " + owner);
+    tx.ExecuteText("INSERT INTO approval SELECT gen_random_uuid(), organization, 1, 'm', " + zeros +
+                   ", id, NULL, now(), NULL, '', 1, now() FROM member WHERE organization = " + owner);
     tx.ExecuteText("INSERT INTO audit_entry VALUES (1, now(), 'x', 1, 'e', " + owner + ", '', " + zeros + ", " + zeros +
                    ")");
   }));
@@ -122,7 +124,8 @@ TEST_F(IdentityTest, OthersSeeNothing) {
     std::string counts =
         "SELECT (SELECT count(*) FROM organization) * 100 + (SELECT count(*) FROM site) * 10 + "
         "(SELECT count(*) FROM api_key) + (SELECT count(*) FROM access_token) * 1000 + "
-        "(SELECT count(*) FROM audit_entry) * 10000 + (SELECT count(*) FROM member) * 100000";
+        "(SELECT count(*) FROM audit_entry) * 10000 + (SELECT count(*) FROM member) * 100000 + "
+        "(SELECT count(*) FROM approval) * 1000000";
     int64_t count = -1;
     EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
       tx.ExecuteText(as);
@@ -131,7 +134,7 @@ TEST_F(IdentityTest, OthersSeeNothing) {
     }));
     return count;
   };
-  EXPECT_EQ(visible(IdOrNil(theirs)), 110111) << "its tokens no organization sees, not even its own";
+  EXPECT_EQ(visible(IdOrNil(theirs)), 1110111) << "its tokens no organization sees, not even its own";
   EXPECT_EQ(visible(IdOrNil(mine)), 101);
   EXPECT_EQ(visible(Uuid::New()), 0);
 }

@@ -9,6 +9,7 @@
 #include "common/base/uscc.h"
 #include "common/crypto/crypto.h"
 #include "common/postgres/migrate.h"
+#include "millrace/identity/v1/approvals.pb.h"
 #include "millrace/identity/v1/audit.pb.h"
 #include "millrace/identity/v1/documents.pb.h"
 #include "millrace/identity/v1/members.pb.h"
@@ -159,8 +160,8 @@ class IdentityTest : public ::testing::Test {
   std::string Dump() {
     std::string dump;
     EXPECT_TRUE(admin_->RunHere([&](postgres::Transaction& tx) {
-      for (const char* table : {"organization", "site", "document", "api_key", "member", "register_invitation", "access_token",
-                                "used_assertion", "audit_entry", "idempotency", "event", "task"}) {
+      for (const char* table : {"organization", "site", "document", "api_key", "member", "register_invitation",
+                                "access_token", "used_assertion", "approval", "audit_entry", "idempotency", "event", "task"}) {
         std::string name = table;
         dump += tx.ExecuteText("SELECT coalesce(string_agg(t::text, ' '), '') FROM " + name + " t")[0].Text(0);
       }

@@ -75,6 +75,13 @@ class IdentityModule : public runtime::Module {
           return identity_.OrganizationVerb(verb, std::move(context), std::move(request));
         });
   }
+  void OnVerb(const char* method, domain::ApprovalVerb verb) {
+    core_.service().On<v1::ApprovalVerbRequest, v1::Approval>(
+        std::string("millrace.identity.v1.Approvals.") + method,
+        [this, verb](CallContext context, v1::ApprovalVerbRequest request) {
+          return identity_.ApprovalVerb(verb, std::move(context), std::move(request));
+        });
+  }
   void Register() {
     On("CreateOrganization", &Identity::CreateOrganization);
     On("GetOrganization", &Identity::GetOrganization);
@@ -90,6 +97,7 @@ class IdentityModule : public runtime::Module {
     On("GetSite", &Identity::GetSite);
     On("ListSites", &Identity::ListSites);
     On("CreateApiKey", &Identity::CreateApiKey);
+    On("IssueOrganizationApiKey", &Identity::IssueOrganizationApiKey);
     On("ListApiKeys", &Identity::ListApiKeys);
     On("GetApiKey", &Identity::GetApiKey);
     On("RotateApiKey", &Identity::RotateApiKey);
@@ -114,6 +122,13 @@ class IdentityModule : public runtime::Module {
     On("GetRegisterInvitation", &ParkRegister::GetRegisterInvitation);
     On("ListRegisterInvitations", &ParkRegister::ListRegisterInvitations);
     On("WithdrawRegisterInvitation", &ParkRegister::WithdrawRegisterInvitation);
+    On("RequestApproval", &Identity::RequestApproval, "Approvals.");
+    On("GetApproval", &Identity::GetApproval, "Approvals.");
+    On("ListApprovals", &Identity::ListApprovals, "Approvals.");
+    OnVerb("ApproveApproval", domain::ApprovalVerb::kApprove);
+    OnVerb("DeclineApproval", domain::ApprovalVerb::kDecline);
+    OnVerb("WithdrawApproval", domain::ApprovalVerb::kWithdraw);
+    On("CheckApproval", &Identity::CheckApproval, "Approvals.");
     On("ListAuditLog", &Identity::ListAuditLog, "Audit.");
     On("GetAuditHead", &Identity::GetAuditHead, "Audit.");
     On("VerifyAuditLog", &Identity::VerifyAuditLog, "Audit.");
@@ -125,6 +140,8 @@ class IdentityModule : public runtime::Module {
                          [this](tasks::DueTask task) { return identity_.ForgetDocument(std::move(task)); });
     core_.tasks().Handle(std::string(kExpireInvitationTask),
                          [this](tasks::DueTask task) { return register_.ExpireInvitation(std::move(task)); });
+    core_.tasks().Handle(std::string(kExpireApprovalTask),
+                         [this](tasks::DueTask task) { return identity_.ExpireApproval(std::move(task)); });
     core_.tasks().Handle(std::string(kExpireTask),
                          [this](tasks::DueTask task) { return identity_.Expire(std::move(task)); });
   }

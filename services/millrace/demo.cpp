@@ -7,6 +7,7 @@
 #include <functional>
 #include <thread>
 
+#include "common/base/id.h"
 #include "common/base/money.h"
 #include "common/base/time.h"
 #include "common/base/uscc.h"
@@ -76,13 +77,14 @@ class Story {
     if (!json_) std::printf("\n%d. %s  %s\n", ++chapter_, zh, en);
   }
 
-  Answer Call(const Party& who, std::string_view method, std::string_view path, const Json& body, int wanted) {
-    return Call(who.name, who.client, method, path, body, wanted);
+  Answer Call(const Party& who, std::string_view method, std::string_view path, const Json& body, int wanted,
+              const std::string& key = {}) {
+    return Call(who.name, who.client, method, path, body, wanted, key);
   }
   // Calls, prints call and status, and stops the story unless the status is the wanted one.
   Answer Call(const std::string& who, const ApiClient& client, std::string_view method, std::string_view path,
-              const Json& body, int wanted) {
-    Answer answer = client.Call(method, path, body);
+              const Json& body, int wanted, const std::string& key = {}) {
+    Answer answer = client.Call(method, path, body, key);
     if (json_) {
       Json line = {{"who", who}, {"method", method}, {"path", path}, {"status", answer.status}, {"body", answer.body}};
       std::printf("%s\n", line.dump().c_str());
@@ -220,11 +222,42 @@ class Story {
     // The first match may stand with another enterprise of the catalogue; then the operator acts as its key holder.
     if (match_["provider_id"] != provider_.id) {
       provider_.id = match_["provider_id"].get<std::string>();
-      Answer key = Call("operator", operator_, "POST", "/v1/api_keys?organization_id=" + provider_.id,
-                        Json{{"display_name", "demo"}}, 201);
-      provider_.client = ApiClient(instance_.url, key.body["secret"].get<std::string>(), true);
+      provider_.client = ApiClient(instance_.url, KeyByTwoPersons(provider_.id), true);
       provider_before_ = Credit(provider_, "PROVIDER");
     }
+  }
+
+  // A person of the operator's, who may do what the operator does.
+  Party NewOfficer(const std::string& name) {
+    Json member = {{"display_name", name},
+                   {"email", name + "-" + Uuid::New().Hex() + "@operator.example"},
+                   {"roles", {"operator"}}};
+    Answer invited = Call("operator", operator_, "POST", "/v1/members", member, 201);
+    Answer accepted = Call(name, ApiClient(instance_.url, "", true), "POST", "/v1/members:accept",
+                           Json{{"code", invited.body["code"]}}, 200);
+    Party officer;
+    officer.name = name;
+    officer.id = invited.body["id"].get<std::string>();
+    officer.client = ApiClient(instance_.url, accepted.body["api_key"]["secret"].get<std::string>(), true);
+    return officer;
+  }
+
+  // A key of another organization is no single person's to make: one asks, another approves, the first one does it.
+  std::string KeyByTwoPersons(const std::string& organization) {
+    Say("四眼原则: a key of another enterprise takes two persons of the operator");
+    Party asks = NewOfficer("officer1"), approves = NewOfficer("officer2");
+    Json key = {{"display_name", "demo"}};
+    Json wanted = {{"method", "millrace.identity.v1.Identity.IssueOrganizationApiKey"},
+                   {"request", Json{{"organization_id", organization}, {"api_key", key}}.dump()},
+                   {"reason", "the demo acts as this provider"}};
+    Answer asked = Call(asks, "POST", "/v1/approvals", wanted, 201);
+    std::string id = asked.body["id"].get<std::string>();
+    Call(approves, "POST", "/v1/approvals/" + id + ":approve", Json::object(), 200);
+    Answer made = Call(asks, "POST", "/v1/organizations/" + organization + "/api_keys", key, 201, id);
+    Say("under Idempotency-Key " + id + ", so once");
+    for (const Party* officer : {&asks, &approves})
+      Call("operator", operator_, "POST", "/v1/members/" + officer->id + ":remove", Json::object(), 200);
+    return made.body["secret"].get<std::string>();
   }
 
   Json BookingOfMatch() const {

@@ -21,7 +21,7 @@ def test_the_first_calls_trade(platform):
     assert ran.stderr == "", ran.stderr
     lines = ran.stdout.splitlines()
     assert lines[:2] == ['["示例苏州机械有限公司","VERIFIED"]', '["示例苏州小微科技有限公司","VERIFIED"]'], ran.stdout
-    for said in ['["CONFIRMED",', '["PAID_OUT",', "id: evt_", "event: review.published"]:
+    for said in ['["CONFIRMED",', '["PAID_OUT",', "id: evt_", "event: review.published", '["APPROVED",', '["sk_test_']:
         assert said in ran.stdout, f"{said} is missing in:\n{ran.stdout}"
     states = [line for line in lines if re.fullmatch(r"[A-Z_]+", line)]
     assert states[-2:] == ["HIDDEN", "PUBLISHED"] and "CLOSED" in states, ran.stdout

@@ -30,6 +30,7 @@ v1::AuditEntry Present(const AuditRow& row) {
   entry.set_subject(act.subject());
   entry.set_request(act.request());
   entry.set_request_id(act.request_id());
+  entry.set_approval_id(act.approval_id());
   entry.set_prev_hash(crypto::Hex(row.prev_hash));
   entry.set_hash(crypto::Hex(row.hash));
   return entry;
@@ -58,7 +59,12 @@ std::string Unhex(const std::string& text) {
 }  // namespace
 
 void Identity::NeedForAudit(IdentitySet& set, const events::v1::Event& event) {
-  if (event.type() == kActEvent) set.want_audit = true;
+  if (event.type() != kActEvent) return;
+  set.want_audit = true;
+  events::v1::Act act;
+  act.ParseFromString(event.payload());
+  Uuid approval = IdOrNil(act.approval_id());
+  if (!approval.IsNil()) set.want_approvals.insert(approval);
 }
 
 Result<void> Identity::ApplyToAudit(IdentitySet& set, const events::v1::Event& event) {
@@ -72,6 +78,7 @@ Result<void> Identity::ApplyToAudit(IdentitySet& set, const events::v1::Event& e
   events::v1::Act act;
   act.ParseFromString(row.act);
   row.organization = IdOrNil(act.organization_id());
+  MarkUsed(set, act, row.time);
   Chain(set.audit_end, row);
   set.new_audit.push_back(std::move(row));
   return {};

@@ -29,6 +29,8 @@ inline constexpr std::string_view kExpireTask = "expire_organization";
 inline constexpr std::string_view kExpireMemberTask = "expire_member";
 // Due work: the bytes of a document that was removed.
 inline constexpr std::string_view kForgetDocumentTask = "forget_document";
+// Due work: an approval that nobody decided on, or nobody used.
+inline constexpr std::string_view kExpireApprovalTask = "expire_approval";
 // Privileged acts in the services' logs.
 inline constexpr std::string_view kActEvent = "act.performed";
 // How long a rotated key's secret stays valid beside the new one, unless the caller says otherwise.
@@ -77,6 +79,7 @@ class Identity {
   Task<Result<v1::ListSitesResponse>> ListSites(CallContext context, v1::ListSitesRequest request);
 
   Task<Result<v1::ApiKey>> CreateApiKey(CallContext context, v1::CreateApiKeyRequest request);
+  Task<Result<v1::ApiKey>> IssueOrganizationApiKey(CallContext context, v1::IssueOrganizationApiKeyRequest request);
   Task<Result<v1::ListApiKeysResponse>> ListApiKeys(CallContext context, v1::ListApiKeysRequest request);
   Task<Result<v1::ApiKey>> GetApiKey(CallContext context, v1::GetApiKeyRequest request);
   Task<Result<v1::ApiKey>> RotateApiKey(CallContext context, v1::RotateApiKeyRequest request);
@@ -101,6 +104,14 @@ class Identity {
   Task<Result<google::api::HttpBody>> GetDocumentContent(CallContext context, v1::GetDocumentContentRequest request);
   Task<Result<v1::DeleteDocumentResponse>> DeleteDocument(CallContext context, v1::DeleteDocumentRequest request);
   Task<Result<void>> ForgetDocument(tasks::DueTask task);
+  // approvals.cpp.
+  Task<Result<v1::Approval>> RequestApproval(CallContext context, v1::RequestApprovalRequest request);
+  Task<Result<v1::Approval>> ApprovalVerb(domain::ApprovalVerb verb, CallContext context,
+                                          v1::ApprovalVerbRequest request);
+  Task<Result<void>> ExpireApproval(tasks::DueTask task);
+  Task<Result<v1::CheckApprovalResponse>> CheckApproval(CallContext context, v1::CheckApprovalRequest request);
+  Task<Result<v1::Approval>> GetApproval(CallContext context, v1::GetApprovalRequest request);
+  Task<Result<v1::ListApprovalsResponse>> ListApprovals(CallContext context, v1::ListApprovalsRequest request);
 
   // audit.cpp. What an event of any service adds to the audit log.
   static void NeedForAudit(IdentitySet& set, const events::v1::Event& event);
@@ -113,6 +124,10 @@ class Identity {
   Task<Result<v1::AdvanceClockResponse>> AdvanceClock(CallContext context, v1::AdvanceClockRequest request);
 
  private:
+  Task<Result<v1::ApiKey>> MakeKey(const char* method, CallContext context, Uuid owner, v1::ApiKey asked);
+  // An act that was done under an approval uses it up.
+  static void MarkUsed(IdentitySet& set, const events::v1::Act& act, Time time);
+  Task<Result<v1::Approval>> RunApproval(CallContext context, postgres::Command<IdentitySet> command);
   Task<Result<v1::Member>> RunMember(CallContext context, postgres::Command<IdentitySet> command);
   Task<Result<v1::Organization>> RunOrganization(CallContext context, postgres::Command<IdentitySet> command);
   Task<Result<v1::Site>> RunSite(CallContext context, postgres::Command<IdentitySet> command);

@@ -162,14 +162,25 @@ KeyRow Identity::NewKey(const Uuid& id, const Uuid& organization, std::string di
 }
 
 Task<Result<v1::ApiKey>> Identity::CreateApiKey(CallContext context, v1::CreateApiKeyRequest request) {
-  Uuid owner = context.organization, id = Uuid::New();
-  if (!request.organization_id().empty()) {
-    MILLRACE_CO_TRY(owner, ParseId("org", request.organization_id(), "#/organization_id"));
-    if (owner != context.organization && !context.IsOperator()) co_return Fail(ErrorCode::kNotFound);
-  }
+  Uuid owner = context.organization;
+  v1::ApiKey asked = std::move(*request.mutable_api_key());
+  Result<v1::ApiKey> made = co_await MakeKey("CreateApiKey", std::move(context), owner, std::move(asked));
+  co_return std::move(made);
+}
+
+Task<Result<v1::ApiKey>> Identity::IssueOrganizationApiKey(CallContext context,
+                                                           v1::IssueOrganizationApiKeyRequest request) {
+  MILLRACE_CO_TRY(Uuid owner, ParseId("org", request.organization_id(), "#/organization_id"));
+  // The operator's own keys are its administrators' to make.
+  if (owner == context.organization) co_return Fail(ErrorCode::kInsufficientScope, {{"roles", "admin"}});
+  v1::ApiKey asked = std::move(*request.mutable_api_key());
+  Result<v1::ApiKey> made = co_await MakeKey("IssueOrganizationApiKey", std::move(context), owner, std::move(asked));
+  co_return std::move(made);
+}
+
+Task<Result<v1::ApiKey>> Identity::MakeKey(const char* method, CallContext context, Uuid owner, v1::ApiKey asked) {
+  Uuid id = Uuid::New();
   bool own = owner == context.organization;
-  if (own && !context.Has("admin")) co_return Fail(ErrorCode::kInsufficientScope, {{"roles", "admin"}});
-  const v1::ApiKey& asked = request.api_key();
   if (asked.has_expire_time() && ReadTime(asked.expire_time()) <= WallNow()) {
     co_return Fail(Error::At("#/api_key/expire_time", ErrorCode::kWindowInPast, {{"now", FormatTime(WallNow())}}));
   }
@@ -184,9 +195,9 @@ Task<Result<v1::ApiKey>> Identity::CreateApiKey(CallContext context, v1::CreateA
     MILLRACE_CO_TRY(member, ParseId("usr", asked.member_id(), "#/api_key/member_id"));
   }
   std::string kept_keys = public_keys.SerializeAsString();
-  auto wanted = std::make_shared<v1::ApiKey>(std::move(*request.mutable_api_key()));
+  auto wanted = std::make_shared<v1::ApiKey>(std::move(asked));
   postgres::Command<Set> command;
-  command.header = postgres::CommandHeader::Of(context, "CreateApiKey");
+  command.header = postgres::CommandHeader::Of(context, method);
   command.need = [owner, member](Set& set) {
     set.want_organizations.insert(owner);
     if (!member.IsNil()) set.want_members.insert(member);

@@ -194,6 +194,7 @@ void IdentityStore::Load(Transaction& tx, IdentitySet& set) {
   if (!set.want_members.empty() || !set.want_codes.empty() || !set.want_members_of.empty()) {
     set.members = LoadMembers(tx, set.want_members, set.want_codes, set.want_members_of);
   }
+  if (!set.want_approvals.empty()) set.approvals = LoadApprovals(tx, set.want_approvals);
   if (set.want_audit) set.audit_end = LockAuditEnd(tx);
 }
 
@@ -205,6 +206,7 @@ void IdentityStore::Save(Transaction& tx, IdentitySet& set) {
   SaveKeys(tx, set);
   SaveInvitations(tx, set.invitations);
   SaveIndustry(tx, set.industry, set.now);
+  SaveApprovals(tx, set.approvals);
   if (!set.new_audit.empty()) AddAudit(tx, set.new_audit, set.audit_end);
   if (set.move_clock_to) tx.Execute(kMoveClock, Params().At(*set.move_clock_to));
 }

@@ -11,6 +11,7 @@
 
 #include "common/postgres/writer.h"
 #include "millrace/identity/v1/identity.pb.h"
+#include "services/identity/store/approvals.h"
 #include "services/identity/store/audit.h"
 #include "services/identity/store/documents.h"
 #include "services/identity/store/industry.h"
@@ -66,6 +67,8 @@ struct IdentitySet : postgres::WorkingSet {
   // What the operator loaded.
   IndustryPart industry;
   InvitationPart invitations;
+  std::set<Uuid> want_approvals;
+  std::map<Uuid, ApprovalRow> approvals;
   // The audit log's end, loaded and locked if wanted; who chains a row moves it.
   bool want_audit = false;
   AuditEnd audit_end;

@@ -23,6 +23,7 @@ constexpr Statement kMembers = {"identity_members", "SELECT * FROM list_members(
 constexpr Statement kDocuments = {"identity_documents", "SELECT * FROM list_documents($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kInvitations = {"identity_invitations",
                                     "SELECT * FROM list_register_invitations($1, $2, $3, $4, $5, $6)"};
+constexpr Statement kApprovals = {"identity_approvals", "SELECT * FROM list_approvals($1, $2, $3, $4, $5, $6)"};
 constexpr Statement kNoteUse = {
     "identity_note_use",
     "UPDATE api_key SET last_use_time = clock_timestamp() WHERE id = $1 "
@@ -132,6 +133,14 @@ Task<Result<std::vector<Found<v1::RegisterInvitation>>>> ReadInvitations(postgre
   Result<Rows> rows = co_await reader.Query(kInvitations, std::move(params));
   if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
   co_return Messages<v1::RegisterInvitation>(*rows);
+}
+
+Task<Result<std::vector<Found<v1::Approval>>>> ReadApprovals(postgres::Database& reader, Asker asker, Uuid id,
+                                                             Uuid after, int limit, int state) {
+  Params params = Params().Id(asker.organization).Text(asker.roles).Id(id).Id(after).Int(limit).Int(state);
+  Result<Rows> rows = co_await reader.Query(kApprovals, std::move(params));
+  if (!rows) co_return std::unexpected<Error>(std::move(rows).error());
+  co_return Messages<v1::Approval>(*rows);
 }
 
 Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key) {

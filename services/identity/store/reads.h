@@ -57,6 +57,9 @@ Task<Result<std::vector<Found<v1::Document>>>> ReadDocuments(postgres::Database&
 // The invitation `id`, or a page if that is nil; of one state, or of all if that is 0.
 Task<Result<std::vector<Found<v1::RegisterInvitation>>>> ReadInvitations(postgres::Database& reader, Asker asker,
                                                                          Uuid id, Uuid after, int rows, int state);
+// Of the asking organization: the approval `id`, or a page if that is nil; of one state, or of all if that is 0.
+Task<Result<std::vector<Found<v1::Approval>>>> ReadApprovals(postgres::Database& reader, Asker asker, Uuid id,
+                                                             Uuid after, int rows, int state);
 // Notes by wall time that a key is in use; a row is written at most once a minute.
 Task<Result<void>> NoteUse(postgres::Database& worker, Uuid key);
 // Of a key's secret, or of an access token.
