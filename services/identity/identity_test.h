@@ -156,6 +156,47 @@ class IdentityTest : public ::testing::Test {
     return instance_->Call<v1::AuthenticateResponse>("Authenticate", CallContext::ForService("gateway"),
                                                      std::move(request));
   }
+  // A person of the operator's who may do what it does.
+  Uuid Person(const std::string& name) {
+    v1::InviteMemberRequest invitation;
+    invitation.mutable_member()->set_display_name(name);
+    invitation.mutable_member()->set_email(name + Uuid::New().Hex() + "@operator.example");
+    invitation.mutable_member()->add_roles("operator");
+    auto invited = instance_->Call<v1::Member>("Members.InviteMember", Operator(), invitation);
+    EXPECT_TRUE(invited) << Name(invited.error().code) << invited.error().cause;
+    v1::AcceptInvitationRequest accept;
+    accept.set_code(invited->code());
+    auto accepted = instance_->Call<v1::AcceptInvitationResponse>("Members.AcceptInvitation", Nobody(), accept);
+    EXPECT_TRUE(accepted) << Name(accepted.error().code) << accepted.error().cause;
+    auto caller = Authenticate(accepted->api_key().secret());
+    EXPECT_EQ(caller->member_id(), invited->id());
+    EXPECT_EQ(caller->roles(0), "operator");
+    return IdOrNil(invited->id());
+  }
+  static CallContext As(const Uuid& person, std::string key = {}) {
+    CallContext context = Caller(Uuid::FromHex(kOperatorHex), {"operator"}, std::move(key));
+    context.member = person;
+    context.request_id = FormatId("req", Uuid::New());
+    return context;
+  }
+  // As the operator does it: one person asks, another one approves, the first one does it.
+  Result<v1::Organization> RejectByTwoPersons(const std::string& id, const std::string& reason) {
+    v1::OrganizationVerbRequest rejection;
+    rejection.set_id(id);
+    rejection.set_reason(reason);
+    v1::RequestApprovalRequest request;
+    request.mutable_approval()->set_method("millrace.identity.v1.Identity.RejectOrganization");
+    request.mutable_approval()->set_request(rpc::ReadableJson(rejection));
+    request.mutable_approval()->set_reason("as agreed");
+    Uuid asks = Person("asks"), approves = Person("approves");
+    auto asked = instance_->Call<v1::Approval>("Approvals.RequestApproval", As(asks), request);
+    if (!asked) return std::unexpected(asked.error());
+    v1::ApprovalVerbRequest verb;
+    verb.set_id(asked->id());
+    auto approved = instance_->Call<v1::Approval>("Approvals.ApproveApproval", As(approves), verb);
+    if (!approved) return std::unexpected(approved.error());
+    return Do("RejectOrganization", id, reason, As(asks, asked->id()));
+  }
   // Every row of every table of the schema as text; bytes are in hexadecimal.
   std::string Dump() {
     std::string dump;
