@@ -125,7 +125,7 @@ TEST_F(DocumentsTest, RefusesWhatIsNoDocument) {
   EXPECT_EQ(one_more.error().code, ErrorCode::kTooLong);
   EXPECT_EQ(one_more.error().params.at("max"), "20");
   EXPECT_EQ(Files(), 20u);
-  ASSERT_TRUE(Do("RejectOrganization", id, "why"));
+  ASSERT_TRUE(RejectByTwoPersons(id, "why"));
   EXPECT_EQ(Send(Admin(id), kPng).error().code, ErrorCode::kStateConflict);
 }
 
@@ -259,7 +259,7 @@ TEST_F(DocumentsTest, VerificationWaitsForWhatTheInstanceAsksFor) {
   ASSERT_TRUE(verified) << Name(verified.error().code);
   EXPECT_EQ(verified->state(), v1::Organization::VERIFIED);
   EXPECT_EQ(Do("VerifyOrganization", id).error().code, ErrorCode::kStateConflict);
-  ASSERT_TRUE(Do("RejectOrganization", other, "why")) << "a rejection needs no documents";
+  ASSERT_TRUE(RejectByTwoPersons(other, "why")) << "a rejection needs no documents";
   EXPECT_EQ(Do("VerifyOrganization", FormatId("org", Uuid::New())).error().code, ErrorCode::kNotFound);
 }
 

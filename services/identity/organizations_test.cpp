@@ -119,7 +119,7 @@ TEST_F(ChangeTest, WhoMayChangeAnOrganization) {
 TEST_F(ChangeTest, LegalFactsStayAfterTheDecision) {
   std::string id = Register(1).organization().id(), rejected = Register(3).organization().id();
   ASSERT_TRUE(Do("VerifyOrganization", id));
-  ASSERT_TRUE(Do("RejectOrganization", rejected, "no licence"));
+  ASSERT_TRUE(RejectByTwoPersons(rejected, "no licence"));
   v1::Organization wanted = Registration(1).organization();
   wanted.set_region_code("320500");
   ASSERT_TRUE(Update(Admin(id), id, wanted));
