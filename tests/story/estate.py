@@ -25,11 +25,13 @@ class Estate:
                                                    "roles": ["buyer"]}),
             "demands": client.post("/v1/demands", self.demand_body()),
             "imports": client.send("POST", "/v1/imports", template, f"test-{uuid.uuid4()}", {"Content-Type": "text/csv"}),
+            "documents": client.send("POST", "/v1/documents?kind=BUSINESS_LICENSE&file_name=licence.pdf", b"%PDF-1.7\n",
+                                     f"test-{uuid.uuid4()}", {"Content-Type": "application/pdf"}),
             "webhook_deliveries": client.post(f"/v1/webhook_endpoints/{self.endpoint['id']}:ping"),
         }
         self.api_key = made["api_keys"].body
         # By the path's first word, what stands for {…} in it.
-        self.ids = {noun: answer["id"] for noun, answer in made.items()}
+        self.ids = {noun: answer["id"] for noun, answer in made.items()} | self.of_the_office()
         stored = client.send("POST", "/v1/attachments", f"图纸 {self.firm.id}".encode(), f"test-{uuid.uuid4()}",
                              {"Content-Type": "text/plain"})
         escrows = client.wait(f"/v1/escrows?booking_id={self.booking['id']}", lambda body: body.get("data")).body
@@ -38,6 +40,16 @@ class Estate:
             "organizations": self.firm.id, "resources": self.draft["resource_id"], "listings": self.draft["id"],
             "bookings": self.booking["id"], "work_orders": self.booking["work_order_id"], "escrows": escrows["data"][0]["id"],
             "webhook_endpoints": self.endpoint["id"], "events": events["data"][0]["id"], "attachments": stored["sha256"]}
+
+    def of_the_office(self):
+        """What the operator alone has."""
+        register = f"uscc,display_name\n{make_uscc(uuid.uuid4().int)},示例受邀\n".encode()
+        invited = self.world.operator.send("POST", "/v1/register_invitations:import", register, f"test-{uuid.uuid4()}",
+                                           {"Content-Type": "text/csv"})
+        asked = self.world.officer().post("/v1/approvals", {
+            "method": "millrace.identity.v1.Identity.RejectOrganization", "reason": "x",
+            "request": json.dumps({"id": self.firm.id, "reason": "x"})})
+        return {"register_invitations": invited["invitations"][0]["id"], "approvals": asked["id"]}
 
     def demand_body(self):
         return {"title": "支架", "requirement": {"duration_minutes": "240", "window": self.world.window(days=3, hours=100),
@@ -64,6 +76,10 @@ class Estate:
                     "attributes": {"equipment": {"axes": 5, "machine_type": "mill"}}}
         endpoint = {"url": "http://127.0.0.1:9/hook", "types": ["nothing"], "description": "x"}
         member = {"display_name": "某人", "email": f"{uuid.uuid4().hex}@example.com", "roles": ["buyer"]}
+        organization = {"display_name": "示例", "uscc": make_uscc(uuid.uuid4().int), "industry_code": "C34", "region_code": "320583",
+                        "metadata": {"a": "b"}}
+        site = {"display_name": "厂房", "region_code": "320583",
+                "place": {"longitude": 120.6, "latitude": 31.3, "coordinate_system": "GCJ02"}}
         bodies = {
             "CreateBooking": {"listing_id": self.listing["id"], "listing_version": "0", "window": window, "units": 1, "work": "一件"},
             "CreateDemand": {**demand, "text": "五轴加工铝合金支架 40 件", "deadline_time": demand["requirement"]["window"]["start_time"]},
@@ -73,11 +89,12 @@ class Estate:
             "PatchResource": {name: resource[name] for name in ("place", "metadata")},
             "CreateApiKey": {"display_name": "x", "roles": ["buyer"], "scopes": ["sites:read"], "expire_time": window["end_time"]},
             "RotateApiKey": {"overlap_seconds": 3600},
-            "CreateSite": {"display_name": "厂房", "region_code": "320583",
-                           "place": {"longitude": 120.6, "latitude": 31.3, "coordinate_system": "GCJ02"}},
+            "CreateSite": site, "UpdateSite": site,
             "CreateWebhookEndpoint": endpoint, "UpdateWebhookEndpoint": endpoint, "InviteMember": member, "UpdateMember": member,
-            "CreateOrganization": {"display_name": "示例", "uscc": make_uscc(uuid.uuid4().int), "industry_code": "C34",
-                                   "region_code": "320583", "metadata": {"a": "b"}, "synthetic": True},
+            "CreateOrganization": organization | {"synthetic": True}, "UpdateOrganization": organization,
+            "IssueOrganizationApiKey": {"display_name": "x", "roles": ["buyer"], "scopes": ["sites:read"]},
+            "RequestApproval": {"method": "millrace.identity.v1.Identity.RejectOrganization", "reason": "x",
+                                "request": json.dumps({"id": self.firm.id, "reason": "x"})},
             "CreateReview": {"booking_id": self.booking["id"], "rating": 5, "comment": "x"}, "MatchDemand": {"limit": 5},
             "AcceptInvitation": {"code": "x" * 20}, "ConfirmImport": {"skip_invalid": True},
             "AdvanceClock": {"to_time": self.world.window(days=1)["end_time"]},
@@ -98,6 +115,8 @@ class Estate:
             "UpdateMember": {"display_name": "某人", "email": f"{uuid.uuid4().hex}@example.com", "roles": ["buyer"]},
             "PatchMember": {"display_name": "某人"},
             "UpdateWebhookEndpoint": {"url": "http://127.0.0.1:9/"}, "PatchWebhookEndpoint": {"description": "x"},
+            "UpdateOrganization": {"display_name": "示例", "uscc": make_uscc(uuid.uuid4().int)}, "PatchOrganization": {"metadata": {}},
+            "UpdateSite": {"display_name": "厂房", "place": {"longitude": 120.6, "latitude": 31.3}}, "PatchSite": {"external_id": "x"},
             "PriceListing": {"window": self.world.window()},
             "ReplayWebhookEndpoint": {"from_time": "2026-01-01T00:00:00Z", "to_time": "2026-01-02T00:00:00Z"},
             "BlockListing": {"reason": "x"}, "SuspendOrganization": {"reason": "x"}, "RejectOrganization": {"reason": "x"},

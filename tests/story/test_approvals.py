@@ -19,13 +19,7 @@ class Office:
     def __init__(self, platform):
         self.world = World(platform)
         self.key = self.world.operator  # the built-in one, which is no person's
-        self.anna, self.bert, self.carl = (self.person(name) for name in ("anna", "bert", "carl"))
-
-    def person(self, name):
-        invited = self.key.post("/v1/members", {
-            "display_name": name, "email": f"{name}-{uuid.uuid4()}@operator.example", "roles": ["operator"]})
-        accepted = self.world.platform.client().post("/v1/members:accept", {"code": invited["code"]})
-        return self.world.platform.client(accepted["api_key"]["secret"], "en")
+        self.anna, self.bert, self.carl = (self.world.officer(name) for name in ("anna", "bert", "carl"))
 
     def ask(self, method, request, person=None):
         return (person or self.anna).post("/v1/approvals", {

@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import random
+import uuid
 
 from local_platform import make_uscc
 
@@ -51,6 +52,13 @@ class World:
             verified = self.operator.post(f"/v1/organizations/{id}:verify")
             assert verified["state"] == "VERIFIED"
         return Organization(id, name, self.platform.client(secret), secret)
+
+    def officer(self, name="officer"):
+        """A client of one more person of the operator's."""
+        invited = self.operator.post("/v1/members", {
+            "display_name": name, "email": f"{name}-{uuid.uuid4()}@operator.example", "roles": ["operator"]})
+        accepted = self.platform.client().post("/v1/members:accept", {"code": invited["code"]})
+        return self.platform.client(accepted["api_key"]["secret"], "en")
 
     def now(self):
         return parse(self.operator.get("/v1/clock")["now"])
