@@ -2,6 +2,7 @@
 #include "common/rpc/exchange.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 namespace millrace::rpc {
 namespace {
@@ -15,6 +16,13 @@ Uuid IdOf(const std::string& bytes) {
 }
 
 }  // namespace
+
+void AfterThisTurn(const Executor& executor, std::function<void()> work) {
+  // A handler that is posted by another one runs after the next look at the sockets.
+  boost::asio::post(executor, [executor, work = std::move(work)]() mutable {
+    boost::asio::post(executor, std::move(work));
+  });
+}
 
 void WriteContext(const CallContext& context, runtime::v1::CallContext* out) {
   out->set_organization(BytesOf(context.organization));

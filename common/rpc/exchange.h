@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/async/task.h"
 #include "common/base/call_context.h"
 #include "common/base/result.h"
 #include "millrace/runtime/v1/exchange.pb.h"
@@ -29,6 +31,9 @@ inline std::unexpected<Error> TooLong(const std::string& method) {
 // Everything but the deadline, which a call carries as its timeout, and what the other side computes.
 void WriteContext(const CallContext& context, runtime::v1::CallContext* out);
 CallContext ReadContext(const runtime::v1::CallContext& in);
+
+// Runs `work` when the loop has done what it has to do now and has looked once more for what came meanwhile.
+void AfterThisTurn(const Executor& executor, std::function<void()> work);
 
 // What waits to leave on a stream: one message on its way, and all that gathers meanwhile in the next. From any thread.
 template <class Message, class Entry>

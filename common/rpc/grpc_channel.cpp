@@ -78,9 +78,8 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   std::shared_ptr<AwaitedAnswer> Ask(const MethodDescriptor* method, OutgoingCall call) {
     auto awaited = std::make_shared<AwaitedAnswer>(executor_);
     waiting_.emplace(call.id(), Waiting{method, awaited});
-    // Whatever else the loop has to do now goes into the same message.
     if (outbox_.Add(std::move(call))) {
-      boost::asio::post(executor_, [self = shared_from_this()] {
+      AfterThisTurn(executor_, [self = shared_from_this()] {
         if (!self->ended_) self->Write();
       });
     }

@@ -141,9 +141,8 @@ class InboundStream final : public grpc::ServerGenericBidiReactor, public std::e
     out.set_id(id);
     out.set_replayed(reply.replayed);
     out.set_etag(reply.etag);
-    // Whatever else is answered in this turn of the loop goes into the same message.
     if (outbox_.Add(std::move(out))) {
-      boost::asio::post(executor_, [self = shared_from_this()] { self->Write(); });
+      AfterThisTurn(executor_, [self = shared_from_this()] { self->Write(); });
     }
     --in_flight_;
     ReadOn();
