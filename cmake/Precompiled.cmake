@@ -22,7 +22,11 @@ function(millrace_precompile target)
     set(name precompiled_test)
   endif()
   # Not REUSE_FROM: the compiler cache makes this option's path relative, and CMake's own spelling of it stays absolute.
-  target_compile_options(${target} PRIVATE "SHELL:-include-pch ${CMAKE_BINARY_DIR}/CMakeFiles/${name}.dir/cmake_pch.hxx.pch")
+  set(pch ${CMAKE_BINARY_DIR}/CMakeFiles/${name}.dir/cmake_pch.hxx.pch)
+  target_compile_options(${target} PRIVATE "SHELL:-include-pch ${pch}")
+  # A dependency on the target orders links, not compilations: each file waits for this one.
+  get_target_property(sources ${target} SOURCES)
+  set_property(SOURCE ${sources} APPEND PROPERTY OBJECT_DEPENDS ${pch})
   add_dependencies(${target} ${name} ${name}_sum)
 endfunction()
 

@@ -115,6 +115,7 @@ ServiceCore::ServiceCore(std::string name, Environment& environment)
       ended_(environment.executor),
       observing_ended_(environment.executor) {
   service_.CheckApprovalsBy(AskIdentity(environment, name_));
+  Register();
 }
 
 ServiceCore::~ServiceCore() = default;
@@ -133,7 +134,8 @@ void ServiceCore::Committed() {
   tasks_.Signal();
 }
 
-void ServiceCore::Start() {
+// Before anything starts: the services of a process ask each other while the last of them is starting.
+void ServiceCore::Register() {
   service_.On<events::v1::ListEventsRequest, events::v1::ListEventsResponse>(
       "millrace.events.v1.EventLog.ListEvents", [this](CallContext, events::v1::ListEventsRequest request) {
         return log_.List(request.after_seq(), request.limit());
@@ -180,6 +182,9 @@ void ServiceCore::Start() {
         }
         co_return std::move(response);
       });
+}
+
+void ServiceCore::Start() {
   relay_.Start();
   tasks_.Start();
   for (auto& [source, entry] : sources_) entry.consumer->Start();

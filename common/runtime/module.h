@@ -85,6 +85,7 @@ class ServiceCore {
   Task<bool> CatchUpWith(std::string source, std::chrono::milliseconds timeout);
 
  private:
+  void Register();
   std::string name_;
   Environment& environment_;
   postgres::Database worker_, reader_;

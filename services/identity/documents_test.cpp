@@ -100,6 +100,23 @@ TEST_F(DocumentsTest, ADocumentIsKeptOnceUnderItsKey) {
   EXPECT_EQ(content->content_type(), "application/pdf");
 }
 
+TEST_F(DocumentsTest, WhoVerifiesWhatItReadVerifiesThePapersToo) {
+  std::string id = Register(1).organization().id();
+  auto licence = Send(Admin(id), kPdf);
+  ASSERT_TRUE(licence);
+  auto verify = [&](std::string if_match) {
+    CallContext context = Operator();
+    context.if_match = std::move(if_match);
+    return Do("VerifyOrganization", id, {}, context);
+  };
+  EXPECT_EQ(verify("1").error().code, ErrorCode::kEtagMismatch);
+  ASSERT_TRUE(Delete(Admin(id), licence->id()));
+  EXPECT_EQ(verify("2").error().code, ErrorCode::kEtagMismatch);
+  ASSERT_TRUE(verify("3"));
+  ASSERT_TRUE(Send(Admin(id), kPdf));
+  EXPECT_EQ(Count("SELECT version FROM organization WHERE uscc IS NOT NULL"), 4) << "decided: papers change it no more";
+}
+
 TEST_F(DocumentsTest, RefusesWhatIsNoDocument) {
   std::string id = Register(1).organization().id();
   auto refused = [&](std::string bytes, std::string type, std::string name = "a.pdf") {

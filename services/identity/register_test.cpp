@@ -360,6 +360,37 @@ TEST_F(RegisterTest, AnInvitedEnterpriseRegistersWithItsCode) {
   }
 }
 
+TEST_F(RegisterTest, AnInvitationIsForItsEnterpriseAlone) {
+  auto made = Invite(kHeader + Row(1) + Row(2));
+  ASSERT_TRUE(made);
+  auto update = [&](const v1::Organization& organization, int number) {
+    v1::UpdateOrganizationRequest request;
+    request.set_id(organization.id());
+    *request.mutable_organization() = Registration(number).organization();
+    CallContext context = Caller(IdOrNil(organization.id()), {"admin"});
+    context.if_match = "*";
+    return instance_->Call<v1::Organization>("UpdateOrganization", std::move(context), std::move(request));
+  };
+  // Who registered by invitation stays who was invited.
+  auto invited = Accept(1, made->invitations(0).code());
+  ASSERT_TRUE(invited);
+  EXPECT_EQ(update(invited->organization(), 8).error().code, ErrorCode::kImmutableField);
+  // Who takes an invited enterprise's uscc for a while takes nothing else from it, not even its external_id.
+  auto stranger = RegisterAs(7, "3422");
+  ASSERT_TRUE(stranger);
+  ASSERT_TRUE(update(stranger->organization(), 2));
+  EXPECT_EQ(Accept(2, made->invitations(1).code()).error().code, ErrorCode::kAlreadyExists);
+  v1::CreateOrganizationRequest squatter;
+  *squatter.mutable_organization() = Registration(6).organization();
+  squatter.mutable_organization()->set_external_id("park-2");
+  ASSERT_TRUE(instance_->Call<v1::CreateOrganizationResponse>("CreateOrganization", Nobody(), squatter));
+  ASSERT_TRUE(update(stranger->organization(), 7));
+  auto late = Accept(2, made->invitations(1).code());
+  ASSERT_TRUE(late) << Places(late.error());
+  EXPECT_EQ(late->organization().invitation_id(), made->invitations(1).id());
+  EXPECT_EQ(late->organization().external_id(), "");
+}
+
 TEST_F(RegisterTest, OneOfTwoWithTheSameCodeWins) {
   // Two processes of the service: no lock but the database's is common to them.
   Instance other(url_);

@@ -85,7 +85,7 @@ def test_one_asks_another_approves_the_first_does_it(office):
     entry = next(e for e in entry["data"] if e["approval_id"] == id)
     assert entry["method"] == REJECT and entry["subject"] == firm.id and entry["member_id"] == asked["requester_id"]
     assert office.key.post("/v1/audit_log:verify")["passed"] is True
-    heard = lambda page: {e["type"] for e in page["data"] if e["subject"].endswith(id)}
+    heard = lambda page: {e["type"] for e in page["data"] if e["subject"] == f"approvals/{id}"}
     office.key.wait("/v1/events?page_size=100", lambda page: heard(page) == {
         "approval.requested", "approval.approved", "approval.used"})
 

@@ -41,6 +41,7 @@ Result<std::string> Add(Set& set, const Uuid& id, const Uuid& organization, cons
   row.message.set_id(FormatId("doc", id));
   row.message.set_organization_id(FormatId("org", organization));
   SetTime(row.message.mutable_create_time(), set.now);
+  NotePapers(set, organization);
   return Present(row.message).SerializeAsString();
 }
 
@@ -74,7 +75,9 @@ Task<Result<v1::Document>> Identity::CreateDocument(CallContext context, v1::Cre
   command.decide = [id, asking, content](Set& set) { return Add(set, id, asking, content); };
   std::shared_ptr<ReplyInfo> reply = context.reply;
   Result<std::string> outcome = co_await Run(std::move(context), std::move(command));
-  if (!only_check) {
+  // Of an unknown outcome the bytes stay: the row may be there.
+  auto unknown = [](ErrorCode code) { return code == ErrorCode::kUnavailable || code == ErrorCode::kInternal; };
+  if (!only_check && (outcome || !unknown(outcome.error().code))) {
     // Whoever was removing the same content did not see the new row before; now it does. Without a new row it may go
     // again.
     bool named = outcome && !reply->replayed;
@@ -154,6 +157,7 @@ Task<Result<v1::DeleteDocumentResponse>> Identity::DeleteDocument(CallContext co
     MILLRACE_TRY(domain::State state, StateOf(set, asking));
     MILLRACE_CHECK(domain::CheckDocumentAct(state, domain::DocumentAct::kDelete));
     found->second.gone = true;
+    NotePapers(set, asking);
     set.tasks.push_back({crypto::DeriveId(id, kForgetDocumentTask), std::string(kForgetDocumentTask), id, set.now,
                          found->second.message.sha256()});
     return std::string();

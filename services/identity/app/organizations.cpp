@@ -75,12 +75,14 @@ Result<void> CheckRegistration(const v1::Organization& organization) {
 }
 
 // Facts that a registration by invitation leaves out are the register's.
-void TakeFacts(const InvitationRow* invitation, v1::Organization* organization) {
+void TakeFacts(const Set& set, const InvitationRow* invitation, v1::Organization* organization) {
   if (!invitation) return;
   const v1::RegisterInvitation& facts = invitation->message;
   if (organization->industry_code().empty()) organization->set_industry_code(facts.industry_code());
   if (organization->region_code().empty()) organization->set_region_code(facts.region_code());
-  if (organization->external_id().empty()) organization->set_external_id(facts.external_id());
+  // One that somebody else has by now is left out: who registers did not ask for it.
+  if (organization->external_id().empty() && !set.taken_external_ids.contains(facts.external_id()))
+    organization->set_external_id(facts.external_id());
   organization->set_invitation_id(facts.id());
 }
 
@@ -118,9 +120,6 @@ Result<std::string> ApplyUpdate(Set& set, const Uuid& id, const v1::Organization
     return Fail(Taken("#/organization/external_id", wanted.external_id()));
   if (wanted.industry_code() != kept.industry_code())
     MILLRACE_CHECK(CheckLoadedIndustry(set, wanted.industry_code(), "#/organization/industry_code"));
-  if (wanted.uscc() != kept.uscc()) {
-    if (InvitationRow* open = OpenInvitation(set, wanted.uscc())) CloseInvitation(set, *open, id, false);
-  }
   // What it gives up stays taken for those behind it in the batch: they came at the same time.
   set.taken_usccs.insert(wanted.uscc());
   if (!wanted.external_id().empty()) set.taken_external_ids.insert(wanted.external_id());
@@ -150,6 +149,12 @@ Result<std::string> ApplyVerb(Set& set, const Uuid& id, domain::Verb verb, uint8
 }
 
 }  // namespace
+
+void NotePapers(IdentitySet& set, const Uuid& id) {
+  auto found = set.organizations.find(id);
+  if (found == set.organizations.end() || found->second.message.state() != v1::Organization::PENDING) return;
+  Moved(set, found->second, domain::Verb::kUpdate);
+}
 
 Task<Result<v1::Organization>> Identity::RunOrganization(CallContext context, Command command) {
   std::shared_ptr<ReplyInfo> reply = context.reply;
@@ -183,7 +188,7 @@ Task<Result<v1::CreateOrganizationResponse>> Identity::CreateOrganization(CallCo
     if (set.taken_usccs.contains(wanted->uscc())) return Fail(Taken("#/organization/uscc", wanted->uscc()));
     MILLRACE_TRY(InvitationRow * used, InvitationBy(set, wanted->uscc(), code));
     v1::Organization facts = *wanted;
-    TakeFacts(used, &facts);
+    TakeFacts(set, used, &facts);
     if (set.taken_external_ids.contains(facts.external_id())) {
       return Fail(Taken("#/organization/external_id", facts.external_id()));
     }
@@ -237,7 +242,6 @@ Task<Result<v1::Organization>> Identity::UpdateOrganization(CallContext context,
   command.need = [id, wanted](Set& set) {
     set.want_organizations.insert(id);
     set.want_usccs.insert(wanted->uscc());
-    set.invitations.want_usccs.insert(wanted->uscc());
     WantIndustry(set.industry, wanted->industry_code());
     if (!wanted->external_id().empty()) set.want_external_ids.insert(wanted->external_id());
   };

@@ -40,7 +40,7 @@ const Collections& AllCollections() {
     };
     for (std::string service : kSources) add("millrace/" + service + "/v1/" + service + ".proto");
     // Files beside a service's main one whose objects have events.
-    for (const char* name : {"members", "register"}) add(std::string("millrace/identity/v1/") + name + ".proto");
+    for (const char* name : {"approvals", "members", "register"}) add(std::string("millrace/identity/v1/") + name + ".proto");
     return collections;
   }();
   return all;
