@@ -69,9 +69,9 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     StartCall();
   }
   bool ended() const { return ended_; }
-  bool done() {
-    std::lock_guard lock(mutex_);
-    return done_;
+  bool done() const {
+    std::lock_guard lock(released_->mutex);
+    return released_->done;
   }
 
   // Its answer comes unless the call is forgotten first. Until it leaves, its timeout is its deadline.
@@ -94,8 +94,8 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     context_.TryCancel();
     End();
     {
-      std::unique_lock lock(mutex_);
-      released_.wait(lock, [this] { return done_; });
+      std::unique_lock lock(released_->mutex);
+      released_->changed.wait(lock, [this] { return released_->done; });
     }
     FailAll();
   }
@@ -115,15 +115,21 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   }
   void OnWriteDone(bool ok) override { Write(!ok); }
   void OnDone(const grpc::Status& status) override {
-    std::shared_ptr<Stream> self = std::move(held_by_grpc_);
+    // The stream keeps the channel, and a channel that ends on gRPC's thread would join that thread: the loop lets go.
+    std::shared_ptr<Released> released = released_;
     status_ = status;
-    boost::asio::post(executor_, [self] { self->FailAll(); });
-    std::lock_guard lock(mutex_);  // the executor may be gone once this is known
-    done_ = true;
-    released_.notify_all();
+    boost::asio::post(executor_, [self = std::move(held_by_grpc_)] { self->FailAll(); });
+    std::lock_guard lock(released->mutex);  // the executor may be gone once this is known
+    released->done = true;
+    released->changed.notify_all();
   }
 
  private:
+  struct Released {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+  };
   struct Waiting {
     const MethodDescriptor* method;
     std::shared_ptr<AwaitedAnswer> awaited;
@@ -188,9 +194,7 @@ class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
   std::unordered_map<int64_t, Waiting> waiting_;
   bool ended_ = false;
   std::shared_ptr<Stream> held_by_grpc_;
-  std::mutex mutex_;
-  std::condition_variable released_;
-  bool done_ = false;
+  std::shared_ptr<Released> released_ = std::make_shared<Released>();
   grpc::Status status_;
 };
 
