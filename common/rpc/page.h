@@ -20,6 +20,20 @@ struct Page {
 Result<Page> ReadPage(int page_size, const std::string& page_token, const std::string& filter);
 // The token of the page after `last`.
 std::string NextPageToken(const Uuid& last, const std::string& filter);
+// The answer of a list whose rows have ids, from rows that were read one beyond the page; `present` makes an entry of
+// each.
+template <class Response, class Rows, class Present>
+Response PageOf(const Page& page, const std::string& filter, Rows& rows, Present present) {
+  Response response;
+  for (auto& row : rows) {
+    if (response.data_size() == page.size) {
+      response.set_next_page_token(NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
+      break;
+    }
+    *response.add_data() = present(row);
+  }
+  return response;
+}
 // For lists that are ordered by a number: the id that a token holds for it, and the number of such an id.
 Uuid PlaceOf(int64_t number);
 int64_t NumberOf(const Uuid& place);

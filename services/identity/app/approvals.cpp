@@ -289,15 +289,8 @@ Task<Result<v1::ListApprovalsResponse>> Identity::ListApprovals(CallContext cont
   Result<std::vector<Found<v1::Approval>>> read =
       co_await ReadApprovals(reader_, std::move(asker), Uuid(), after, rows, state);
   MILLRACE_CO_TRY(std::vector<Found<v1::Approval>> found, std::move(read));
-  v1::ListApprovalsResponse response;
-  for (const auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(one.message, one.version);
-  }
-  co_return std::move(response);
+  auto present = [](const auto& one) { return Present(one.message, one.version); };
+  co_return rpc::PageOf<v1::ListApprovalsResponse>(page, filter, found, present);
 }
 
 }  // namespace millrace::identity

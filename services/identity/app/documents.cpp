@@ -193,15 +193,8 @@ Task<Result<v1::ListDocumentsResponse>> Identity::ListDocuments(CallContext cont
   Result<std::vector<Found<v1::Document>>> read =
       co_await ReadDocuments(reader_, std::move(asker), Uuid(), organization, after, rows);
   MILLRACE_CO_TRY(std::vector<Found<v1::Document>> found, std::move(read));
-  v1::ListDocumentsResponse response;
-  for (auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(std::move(one.message));
-  }
-  co_return std::move(response);
+  auto present = [](auto& one) { return Present(std::move(one.message)); };
+  co_return rpc::PageOf<v1::ListDocumentsResponse>(page, filter, found, present);
 }
 
 Task<Result<google::api::HttpBody>> Identity::GetDocumentContent(CallContext context,

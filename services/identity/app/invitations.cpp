@@ -343,15 +343,8 @@ Task<Result<v1::ListRegisterInvitationsResponse>> ParkRegister::ListRegisterInvi
   Result<std::vector<Found<v1::RegisterInvitation>>> read =
       co_await ReadInvitations(reader_, std::move(asker), Uuid(), after, rows, state);
   MILLRACE_CO_TRY(std::vector<Found<v1::RegisterInvitation>> found, std::move(read));
-  v1::ListRegisterInvitationsResponse response;
-  for (const auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(one.message, one.version);
-  }
-  co_return std::move(response);
+  auto present = [](const auto& one) { return Present(one.message, one.version); };
+  co_return rpc::PageOf<v1::ListRegisterInvitationsResponse>(page, filter, found, present);
 }
 
 }  // namespace millrace::identity

@@ -243,15 +243,8 @@ Task<Result<v1::ListApiKeysResponse>> Identity::ListApiKeys(CallContext context,
   int rows = page.size + 1;
   Result<std::vector<KeyRow>> read = co_await ReadKeys(reader_, std::move(asker), Uuid(), after, rows);
   MILLRACE_CO_TRY(std::vector<KeyRow> found, std::move(read));
-  v1::ListApiKeysResponse response;
-  for (const KeyRow& key : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(key);
-  }
-  co_return std::move(response);
+  auto present = [](const KeyRow& key) { return Present(key); };
+  co_return rpc::PageOf<v1::ListApiKeysResponse>(page, filter, found, present);
 }
 
 Task<Result<v1::ApiKey>> Identity::GetApiKey(CallContext context, v1::GetApiKeyRequest request) {

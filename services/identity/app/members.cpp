@@ -274,15 +274,8 @@ Task<Result<v1::ListMembersResponse>> Identity::ListMembers(CallContext context,
   Result<std::vector<Found<v1::Member>>> read =
       co_await ReadMembers(reader_, std::move(asker), Uuid(), after, rows, state);
   MILLRACE_CO_TRY(std::vector<Found<v1::Member>> found, std::move(read));
-  v1::ListMembersResponse response;
-  for (const auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(one.message, one.version);
-  }
-  co_return std::move(response);
+  auto present = [](const auto& one) { return Present(one.message, one.version); };
+  co_return rpc::PageOf<v1::ListMembersResponse>(page, filter, found, present);
 }
 
 }  // namespace millrace::identity

@@ -319,15 +319,8 @@ Task<Result<v1::ListOrganizationsResponse>> Identity::ListOrganizations(CallCont
   Result<std::vector<Found<v1::Organization>>> read =
       co_await ReadOrganizations(reader_, std::move(asker), after, rows, state, request.external_id());
   MILLRACE_CO_TRY(std::vector<Found<v1::Organization>> found, std::move(read));
-  v1::ListOrganizationsResponse response;
-  for (auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(std::move(one.message), one.version);
-  }
-  co_return std::move(response);
+  auto present = [](auto& one) { return Present(std::move(one.message), one.version); };
+  co_return rpc::PageOf<v1::ListOrganizationsResponse>(page, filter, found, present);
 }
 
 Task<Result<v1::Me>> Identity::GetMe(CallContext context, v1::GetMeRequest) {

@@ -162,15 +162,8 @@ Task<Result<v1::ListSitesResponse>> Identity::ListSites(CallContext context, v1:
   Result<std::vector<Found<v1::Site>>> read =
       co_await ReadSites(reader_, std::move(asker), after, rows, request.external_id());
   MILLRACE_CO_TRY(std::vector<Found<v1::Site>> found, std::move(read));
-  v1::ListSitesResponse response;
-  for (auto& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(std::move(one.message), one.version);
-  }
-  co_return std::move(response);
+  auto present = [](auto& one) { return Present(std::move(one.message), one.version); };
+  co_return rpc::PageOf<v1::ListSitesResponse>(page, filter, found, present);
 }
 
 }  // namespace millrace::identity

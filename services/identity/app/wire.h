@@ -18,8 +18,8 @@ v1::Site Present(v1::Site message, int64_t version);
 // Without the secret.
 v1::ApiKey Present(const KeyRow& key);
 
-// The papers of an organization changed: as long as it is PENDING that is a change of itself, so that an operator who decides on
-// the version that was read decides on the papers that were read.
+// The papers of an organization changed: as long as it is PENDING that is a change of itself, so that an operator who
+// decides on the version that was read decides on the papers that were read.
 void NotePapers(IdentitySet& set, const Uuid& organization);
 
 }  // namespace millrace::identity

@@ -283,15 +283,8 @@ Task<Result<v1::ListDemandsResponse>> Demands::List(CallContext context, v1::Lis
   Result<std::vector<FoundDemand>> read =
       co_await ListDemands(reader_, std::move(context), after, rows, state, std::move(external_id));
   MILLRACE_CO_TRY(std::vector<FoundDemand> found, std::move(read));
-  v1::ListDemandsResponse response;
-  for (FoundDemand& one : found) {
-    if (response.data_size() == page.size) {
-      response.set_next_page_token(rpc::NextPageToken(IdOrNil(response.data(page.size - 1).id()), filter));
-      break;
-    }
-    *response.add_data() = Present(std::move(one.message), one.version);
-  }
-  co_return std::move(response);
+  auto present = [](FoundDemand& one) { return Present(std::move(one.message), one.version); };
+  co_return rpc::PageOf<v1::ListDemandsResponse>(page, filter, found, present);
 }
 
 void NeedOfBooking(DemandSet& set, const events::v1::Event& event) {
